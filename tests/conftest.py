@@ -1,0 +1,78 @@
+"""What every test can rely on: the shim applied before it, and nothing left over after it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import websockets_closefix
+from websockets_closefix import _gate
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _applied():
+    websockets_closefix.apply()
+    yield
+    websockets_closefix.apply()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_over(request, _applied):
+    threads, descriptors = set(threading.enumerate()), count_descriptors()
+    yield
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(5)
+        assert not thread.is_alive(), f"{thread} is left over"
+    # The event loop of an asyncio test is closed after this.
+    if request.node.get_closest_marker("asyncio") is None:
+        gc.collect()
+        assert count_descriptors() <= descriptors
+
+
+def count_descriptors():
+    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+
+
+@pytest.fixture
+def without_shim():
+    websockets_closefix.unapply()
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Run a program, given as text, in an interpreter of its own."""
+
+    def run(program, *options, code=0, **environ):
+        result = subprocess.run(
+            [sys.executable, *options, "-c", program],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert result.returncode == code, result.stderr
+        return result
+
+    return run
+
+
+def installed_release():
+    import websockets.version
+
+    return websockets.version.version
+
+
+affected = pytest.mark.skipif(
+    not _gate.is_affected_release(installed_release()),
+    reason="this release of websockets doesn't have the flaw",
+)

@@ -1,0 +1,432 @@
+"""apply(), unapply() and status(), in this process and in fresh ones."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import wrapt
+from websockets.sync.connection import Connection
+
+import websockets_closefix
+from websockets_closefix import _provoke
+from websockets_closefix._gate import is_ours, layers
+
+from .builds import FIXED, FLAWED, write_build
+from .conftest import ROOT, affected, installed_release
+
+VERSION = installed_release()
+
+
+def close_socket():
+    return vars(Connection)["close_socket"]
+
+
+def count_ours():
+    return sum(is_ours(layer) for layer in layers(close_socket()))
+
+
+def send_outcome():
+    with _provoke.peer(_provoke.stay_silent) as uri:
+        return type(_provoke.reader_held(uri).caller).__name__
+
+
+# In this process, which has imported websockets.
+
+
+@affected
+def test_status_when_applied():
+    status = websockets_closefix.status()
+    assert status.state == "applied"
+    assert status.websockets_version == VERSION
+    assert str(status) == status.detail
+    assert "14.2" in status.detail
+    assert isinstance(status.repaired, int)
+    assert isinstance(status, websockets_closefix.Status)
+    with pytest.raises(AttributeError):
+        status.state = "armed"
+
+
+@affected
+def test_apply_is_idempotent():
+    before = close_socket()
+    assert websockets_closefix.apply().state == "applied"
+    assert websockets_closefix.apply(strict=True).state == "applied"
+    assert close_socket() is before
+
+
+@affected
+def test_unapply_restores_the_original_function_object():
+    original = close_socket().__wrapped__
+    assert websockets_closefix.unapply().state == "disabled"
+    assert close_socket() is original
+    assert websockets_closefix.unapply().state == "disabled"
+    assert close_socket() is original
+    assert websockets_closefix.apply().state == "applied"
+    assert close_socket().__wrapped__ is original
+
+
+@affected
+def test_apply_and_unapply_from_many_threads(without_shim):
+    original = close_socket()
+    together = threading.Barrier(16)
+
+    def hammer(number):
+        together.wait(10)
+        for turn in range(50):
+            if (number + turn) % 2:
+                websockets_closefix.apply()
+            else:
+                websockets_closefix.unapply()
+            assert count_ours() <= 1
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(hammer, range(16)))
+    assert websockets_closefix.apply().state == "applied"
+    assert count_ours() == 1
+    websockets_closefix.unapply()
+    assert close_socket() is original
+
+
+def wrapt_patch(calls):
+    def wrapper(wrapped, instance, args, kwargs):
+        calls.append("called")
+        return wrapped(*args, **kwargs)
+
+    wrapt.wrap_function_wrapper(Connection, "close_socket", wrapper)
+
+
+def plain_patch(calls):
+    original = Connection.close_socket
+
+    def patched(self):
+        calls.append("called")
+        original(self)
+
+    Connection.close_socket = patched
+
+
+@pytest.fixture(params=[wrapt_patch, plain_patch])
+def patch(request):
+    """Another library's patch, which a test can put below the shim or above it."""
+    before = close_socket()
+    yield request.param
+    websockets_closefix.unapply()
+    Connection.close_socket = before
+
+
+@affected
+def test_foreign_patch_above_is_kept_and_the_shim_switched_off_in_place(patch):
+    calls = []
+    patch(calls)
+    foreign = close_socket()
+    assert websockets_closefix.status().state == "applied"
+    assert send_outcome() == "ConnectionClosedError"
+    assert websockets_closefix.unapply().state == "disabled"
+    assert close_socket() is foreign
+    assert send_outcome() == "AssertionError"
+    assert websockets_closefix.apply().state == "applied"
+    assert close_socket() is foreign
+    assert count_ours() == 1
+    assert send_outcome() == "ConnectionClosedError"
+    assert len(calls) >= 3
+
+
+@affected
+def test_foreign_patch_below_is_wrapped(without_shim, patch):
+    calls = []
+    patch(calls)
+    foreign = close_socket()
+    assert websockets_closefix.apply(strict=True).state == "applied"
+    assert send_outcome() == "ConnectionClosedError"
+    assert calls
+    websockets_closefix.unapply()
+    assert close_socket() is foreign
+
+
+@affected
+def test_foreign_patch_that_fixes_the_race_is_left_alone(without_shim, patch):
+    if patch is wrapt_patch:
+
+        def wrapper(wrapped, instance, args, kwargs):
+            with instance.protocol_mutex:
+                return wrapped(*args, **kwargs)
+
+        wrapt.wrap_function_wrapper(Connection, "close_socket", wrapper)
+    else:
+        original = Connection.close_socket
+
+        def patched(self):
+            with self.protocol_mutex:
+                original(self)
+
+        Connection.close_socket = patched
+    with pytest.raises(websockets_closefix.UnrecognisedWebsockets, match="already takes"):
+        websockets_closefix.apply(strict=True)
+    assert count_ours() == 0
+
+
+@affected
+def test_replaced_close_socket_is_left_alone(without_shim):
+    before = close_socket()
+
+    def somebody_elses(self):
+        self.socket.close()
+
+    Connection.close_socket = somebody_elses
+    try:
+        with pytest.raises(websockets_closefix.UnrecognisedWebsockets, match="somebody_elses"):
+            websockets_closefix.apply(strict=True)
+        assert websockets_closefix.status().state == "unrecognised"
+        assert close_socket() is somebody_elses
+    finally:
+        Connection.close_socket = before
+
+
+@affected
+def test_wrapper_that_somebody_took_off_is_noticed():
+    Connection.close_socket = close_socket().__wrapped__
+    status = websockets_closefix.status()
+    assert status.state == "unrecognised"
+    assert "isn't wrapped" in status.detail
+    assert websockets_closefix.apply().state == "applied"
+
+
+def test_unknown_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'unknown'"):
+        websockets_closefix.unknown  # noqa: B018
+
+
+# In fresh processes.
+
+SHOW = """
+import sys
+import websockets_closefix
+
+def show():
+    status = websockets_closefix.status()
+    print(status.state, status.websockets_version)
+"""
+
+
+def expected():
+    return "applied" if VERSION in ("13.1", "14.0", "14.1") else "not-affected"
+
+
+def test_import_before_websockets(python):
+    result = python(
+        SHOW + "show(); import websockets; show(); import websockets.sync.client; show()"
+    )
+    assert result.stdout.splitlines() == [
+        "armed None",
+        f"armed {VERSION}",
+        f"{expected()} {VERSION}",
+    ]
+
+
+def test_import_after_websockets(python):
+    result = python("import websockets.sync.client" + SHOW + "show()")
+    assert result.stdout.splitlines() == [f"{expected()} {VERSION}"]
+
+
+def test_import_costs_two_modules(python):
+    result = python(
+        "import sys; before = set(sys.modules)\n"
+        "import websockets_closefix\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    assert result.stdout.split() == ["websockets_closefix", "websockets_closefix._import_hook"]
+
+
+@pytest.mark.parametrize(("version", "code"), [("14.2", FIXED), ("14.1", FIXED)])
+def test_wrapt_is_not_imported_where_there_is_nothing_to_wrap(python, tmp_path, version, code):
+    path = f"{write_build(tmp_path / 'build', version, code)}:{ROOT}"
+    result = python(
+        "import sys, websockets_closefix, websockets.sync.connection\n"
+        "websockets_closefix.status(); print('wrapt' in sys.modules)",
+        "-Wignore",
+        PYTHONPATH=path,
+    )
+    assert result.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize("value", ["0", "off", "false", "no", " OFF "])
+def test_kill_switch_wins(python, value):
+    result = python(
+        SHOW
+        + "show(); print(websockets_closefix.apply(strict=True)); import websockets.sync.client"
+        "\nshow(); print('wrapt' in sys.modules)",
+        WEBSOCKETS_CLOSEFIX=value,
+    )
+    first, detail, last, wrapt_imported = result.stdout.splitlines()
+    assert (first, last) == ("disabled None", f"disabled {VERSION}")
+    assert "WEBSOCKETS_CLOSEFIX" in detail
+    assert wrapt_imported == "False"
+
+
+@pytest.mark.parametrize("value", ["", "1", "on", "yes"])
+def test_kill_switch_is_off_by_default(python, value):
+    result = python(SHOW + "show()", WEBSOCKETS_CLOSEFIX=value)
+    assert result.stdout.splitlines() == ["armed None"]
+
+
+def test_unapply_before_websockets_is_imported(python):
+    result = python(
+        SHOW + "websockets_closefix.unapply(); import websockets.sync.client; show()\n"
+        "print('wrapt' in sys.modules)"
+    )
+    assert result.stdout.splitlines() == [f"disabled {VERSION}", "False"]
+
+
+def test_strict_imports_websockets(python):
+    result = python(SHOW + "websockets_closefix.apply(strict=True); show()")
+    assert result.stdout.splitlines() == [f"{expected()} {VERSION}"]
+
+
+def test_strict_without_websockets(python, tmp_path):
+    (tmp_path / "websockets.py").write_text("raise ImportError('no websockets here')")
+    result = python(
+        SHOW + "try: websockets_closefix.apply(strict=True)\n"
+        "except ImportError as exc: print(exc)\n"
+        "print(websockets_closefix.apply().state)",
+    )
+    assert result.stdout.splitlines() == ["no websockets here", "armed"]
+
+
+def test_websockets_from_before_the_threading_implementation(python, tmp_path):
+    build = write_build(tmp_path / "build", "10.4", "")
+    for module in ("__init__", "connection"):
+        (build / "websockets" / "sync" / f"{module}.py").unlink()
+    (build / "websockets" / "sync").rmdir()
+    result = python(SHOW + "import websockets; show()", PYTHONPATH=f"{build}:{ROOT}")
+    assert result.stdout.splitlines() == ["not-affected 10.4"]
+
+
+@affected
+def test_reload(python):
+    result = python(
+        SHOW + "import importlib, websockets.sync.connection as connection\n"
+        "first = connection.Connection; importlib.reload(connection)\n"
+        "assert connection.Connection is not first; show()\n"
+        "print(type(vars(connection.Connection)['close_socket']).__name__)\n"
+        "websockets_closefix.unapply()\n"
+        "print(type(vars(connection.Connection)['close_socket']).__name__)\n"
+    )
+    assert result.stdout.splitlines() == [f"applied {VERSION}", "FunctionWrapper", "function"]
+
+
+@affected
+def test_purged_modules(python):
+    """Afterwards there are two copies of websockets, and the newer one must not be repaired."""
+    result = python(
+        SHOW + "import websockets.sync.client\n"
+        "for name in list(sys.modules):\n"
+        "    if name.partition('.')[0] == 'websockets': del sys.modules[name]\n"
+        "show(); from websockets_closefix import _provoke; show()\n"
+        "with _provoke.peer(_provoke.stay_silent) as uri:\n"
+        "    print(type(_provoke.reader_held(uri).caller).__name__)\n"
+        "print(websockets_closefix.status().repaired)\n"
+    )
+    assert result.stdout.splitlines() == [
+        "armed None",
+        f"applied {VERSION}",
+        "ConnectionClosedError",
+        "0",
+    ]
+
+
+@affected
+def test_sitecustomize(python, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import websockets_closefix\n")
+    result = python(
+        "import sys; assert 'websockets_closefix' in sys.modules\n"
+        "from websockets_closefix import _provoke\n"
+        "with _provoke.peer(_provoke.stay_silent) as uri:\n"
+        "    print(type(_provoke.reader_held(uri).caller).__name__)\n",
+        PYTHONPATH=f"{tmp_path}:{ROOT}",
+    )
+    assert result.stdout.split() == ["ConnectionClosedError"]
+
+
+def test_imported_while_another_thread_is_half_way_through_importing_websockets(python, tmp_path):
+    """That import began before the hook was there, so that the hook never hears of it."""
+    waits = "half_way.set()\ngo_on.wait(10)\n"
+    build = write_build(tmp_path / "build", "14.1", waits + FLAWED)
+    result = python(
+        "import builtins, threading\n"
+        "builtins.half_way, builtins.go_on = threading.Event(), threading.Event()\n"
+        "thread = threading.Thread(target=__import__, args=('websockets.sync.connection',))\n"
+        "thread.start(); half_way.wait(10)\n"
+        "original = __import__\n"
+        "def let_go(name, *args, **kwargs):\n"
+        "    if name == 'websockets.sync.connection': go_on.set()\n"
+        "    return original(name, *args, **kwargs)\n"
+        "builtins.__import__ = let_go\n"
+        "import websockets_closefix\n"
+        "go_on.set(); thread.join(10); print(websockets_closefix.status().state)\n",
+        PYTHONPATH=f"{build}:{ROOT}",
+    )
+    assert result.stdout.split() == ["applied"]
+
+
+def test_status_while_another_thread_is_half_way_through_importing_websockets(python, tmp_path):
+    shows = "import websockets_closefix; print(websockets_closefix.status().state)\n"
+    build = write_build(tmp_path / "build", "14.1", shows + FLAWED)
+    result = python(
+        "import websockets_closefix, websockets.sync.connection\n"
+        "print(websockets_closefix.status().state)",
+        PYTHONPATH=f"{build}:{ROOT}",
+    )
+    assert result.stdout.split() == ["armed", "applied"]
+
+
+# Whatever goes wrong, the application starts.
+
+
+def unrecognised(python, tmp_path, *options):
+    path = f"{write_build(tmp_path / 'build', '14.2.dev3+g1234567', FLAWED)}:{ROOT}"
+    program = "import websockets.sync.connection; websockets_closefix.apply(); show()"
+    return python(SHOW + program, *options, PYTHONPATH=path)
+
+
+@pytest.mark.parametrize("option", ["-Wdefault", "-Walways", "-Werror"])
+def test_unrecognised_build_gets_one_warning(python, tmp_path, option):
+    result = unrecognised(python, tmp_path, option)
+    assert result.stdout.splitlines() == ["unrecognised 14.2.dev3+g1234567"]
+    assert result.stderr.count("calls itself 14.2.dev3+g1234567") == 1
+
+
+def test_unrecognised_build_raises_if_strict(python, tmp_path):
+    path = f"{write_build(tmp_path / 'build', '14.2.dev3+g1234567', FLAWED)}:{ROOT}"
+    result = python(
+        SHOW + "try: websockets_closefix.apply(strict=True)\n"
+        "except RuntimeError as exc: print(type(exc).__name__, exc)",
+        "-Wignore",
+        PYTHONPATH=path,
+    )
+    assert result.stdout.startswith("UnrecognisedWebsockets websockets calls itself 14.2.dev3")
+
+
+@affected
+def test_broken_wrapt(python, tmp_path):
+    (tmp_path / "wrapt.py").write_text("raise ImportError('broken wrapt')")
+    result = python(
+        SHOW + "import websockets.sync.client; show()\n"
+        "try: websockets_closefix.apply(strict=True)\n"
+        "except ImportError as exc: print(exc)",
+        "-Walways",
+    )
+    assert result.stdout.splitlines() == [f"unrecognised {VERSION}", "broken wrapt"]
+    assert result.stderr.count("RuntimeWarning: websockets-closefix couldn't be applied") == 1
+
+
+def test_import_hook_that_cannot_be_installed(python):
+    result = python(
+        "import sys, warnings; sys.meta_path = tuple(sys.meta_path)\n" + SHOW + "show()\n"
+        "websockets_closefix.apply()\n"
+        "try: websockets_closefix.apply(strict=True)\n"
+        "except AttributeError as exc: print('strict')",
+    )
+    assert result.stdout.splitlines() == ["unrecognised None", "strict"]
+    assert result.stderr.count("RuntimeWarning") == 1
