@@ -14,6 +14,7 @@ import ssl
 import threading
 
 import pytest
+import wrapt
 from websockets.exceptions import (
     ConnectionClosedError,
     ConnectionClosedOK,
@@ -22,6 +23,7 @@ from websockets.exceptions import (
 )
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
+from websockets.streams import StreamReader
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
 from websockets.sync.server import ServerConnection
@@ -371,6 +373,130 @@ def test_repair_is_chained_to_what_the_reader_thread_met(impatient):
                 websocket.close_socket()
         websocket.recv_events_thread.join(5)
     assert_network_error(raised.value, ConnectionResetError)
+
+
+class TextLogger(logging.Logger):
+    """Holds the reader thread, which holds the mutex, in the middle of parsing a message."""
+
+    def __init__(self):
+        super().__init__("test", logging.DEBUG)
+        self.parsing, self.caller_done = threading.Event(), threading.Event()
+        self.addFilter(self.hold)
+
+    def hold(self, record):
+        if record.getMessage().startswith("< TEXT"):
+            self.parsing.set()
+            self.caller_done.wait(_provoke.HOLD)
+        return False
+
+
+def close_while_the_parser_runs():
+    opened = threading.Event()
+
+    def send_text(sock):
+        opened.wait(5)
+        sock.sendall(Frame(Opcode.TEXT, b"hello").serialize(mask=False))
+        stay_silent(sock)
+
+    logger = TextLogger()
+    with peer(send_text) as uri:
+        websocket = open_connection(uri, logger=logger, compression=None)
+        opened.set()
+        assert logger.parsing.wait(5)
+        try:
+            websocket.close_socket()
+        finally:
+            logger.caller_done.set()
+            websocket.recv_messages.close()  # 13.1 would wait for somebody to fetch the message
+            websocket.recv_events_thread.join(5)
+
+
+def test_running_parser_leaks_without_the_shim(without_shim):
+    with pytest.raises(ValueError, match="generator already executing"):
+        close_while_the_parser_runs()
+
+
+def test_running_parser_is_repaired(impatient, repairs):
+    with pytest.raises(ConnectionClosedError) as raised:
+        close_while_the_parser_runs()
+    assert_network_error(raised.value, ValueError)
+    assert repairs() >= 1
+
+
+class TwiceFedReader(StreamReader):
+    """Brings both threads past the test of reader.eof; the caller sets it when it is set."""
+
+    def feed_eof(self):
+        if threading.current_thread() is self.reader_thread:
+            self.reader_is_here.set()
+            self.caller_is_here.wait(_provoke.HOLD)
+        else:
+            self.caller_is_here.set()
+            self.reader_thread.join(_provoke.HOLD)
+        super().feed_eof()
+
+
+def close_while_the_reader_thread_feeds_eof():
+    with peer(stay_silent) as uri:
+        sock = HoldingSocket.connected_to(uri)
+        websocket = open_connection(uri, sock=sock, logger=quiet_logger())
+        reader = websocket.protocol.reader
+        reader.__class__ = TwiceFedReader
+        reader.reader_thread = websocket.recv_events_thread
+        reader.reader_is_here, reader.caller_is_here = threading.Event(), threading.Event()
+        sock.shutdown_waits_for = reader.reader_is_here
+        try:
+            websocket.close_socket()
+        finally:
+            websocket.recv_events_thread.join(5)
+            assert websocket.protocol.state is State.CLOSED
+
+
+def test_end_of_the_stream_announced_twice_leaks_without_the_shim(without_shim):
+    with pytest.raises(EOFError, match="stream ended"):
+        close_while_the_reader_thread_feeds_eof()
+
+
+def test_end_of_the_stream_announced_twice_is_prevented(repairs):
+    close_while_the_reader_thread_feeds_eof()
+    assert repairs() == 0
+
+
+def test_end_of_the_stream_announced_twice_is_repaired(impatient, repairs):
+    """The caller fails after the reader thread has closed everything, and is told all the same."""
+    with pytest.raises(ConnectionClosedError) as raised:
+        close_while_the_reader_thread_feeds_eof()
+    assert_network_error(raised.value, EOFError)
+    assert repairs() == 1
+
+
+def test_patch_below_that_leaves_the_clean_up_undone(without_shim, repairs):
+    """Somebody else's remedy swallows the exception, and recv() would never wake up."""
+    original = vars(Connection)["close_socket"]
+    wrapt.wrap_function_wrapper(Connection, "close_socket", lambda *args: None)
+    records = []
+
+    def remember(record):
+        records.append(record)
+        return False
+
+    try:
+        websockets_closefix.apply(strict=True)
+        with peer(stay_silent) as uri:
+            sock = HoldingSocket.connected_to(uri)
+            sock.recv_waits_for = caller_done = threading.Event()
+            websocket = open_connection(uri, sock=sock, logger=_provoke.tapped_logger(remember))
+            with pytest.raises(ConnectionClosedError):
+                websocket.close_socket()
+            caller_done.set()
+            with pytest.raises(ConnectionClosedError):
+                websocket.recv(timeout=5)
+    finally:
+        websockets_closefix.unapply()
+        Connection.close_socket = original
+    assert repairs() == 1
+    [warning] = [record for record in records if record.levelno == logging.WARNING]
+    assert "close_socket" in warning.stack_info
 
 
 def test_rejected_handshake_comes_through_untouched(repairs):

@@ -4,7 +4,7 @@ The wrapper around ``Connection.close_socket``, and putting it on and taking it 
 websockets 13.1 to 14.1 call ``protocol.receive_eof()`` in ``close_socket`` without taking
 ``protocol_mutex``, so that two threads can drive one parser (upstream issue 1558). The wrapper
 
-1. prevents: it takes the mutex first, as upstream does since 14.2;
+1. prevents: it calls ``receive_eof()`` itself, under the mutex, as upstream does since 14.2;
 2. repairs what the first layer couldn't prevent, so that the connection ends closed and the
    application gets :exc:`~websockets.exceptions.ConnectionClosed`.
 
@@ -16,7 +16,7 @@ import contextlib
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -63,32 +63,28 @@ def close_socket(
             opened).
 
     """
-    was_open = has_opened(instance)
     # A thread that is blocked in sendall() holds the mutex until the socket is shut down.
     hang_up(instance.socket)
     caught = None
-    acquired = instance.protocol_mutex.acquire(timeout=MUTEX_TIMEOUT)
-    try:
+    with bounded(instance.protocol_mutex) as acquired:
+        was_open = instance.protocol.state.name != "CONNECTING"
         try:
-            wrapped(*args, **kwargs)
+            if acquired:
+                instance.protocol.receive_eof()
         except RACE_ERRORS as exc:
             caught = exc
-        repair_needed = caught is not None or not is_closed(instance)
-        if repair_needed:
-            force_closed(instance)
-    finally:
-        if acquired:
-            instance.protocol_mutex.release()
-    if repair_needed:
-        report(instance, caught)
-        if was_open and threading.current_thread() is not instance.recv_events_thread:
-            raise_connection_closed(instance, caught)
-
-
-def has_opened(connection: Connection) -> bool:
-    """Tell whether the opening handshake has succeeded."""
-    protocol = connection.protocol
-    return protocol.state.name != "CONNECTING" and protocol.handshake_exc is None
+    try:
+        # It finds receive_eof() called already, which is all that it needed the mutex for.
+        wrapped(*args, **kwargs)
+    except RACE_ERRORS as exc:
+        caught = caught or exc
+    if caught is None and is_closed(instance):
+        return
+    with bounded(instance.protocol_mutex):
+        force_closed(instance)
+    report(instance, caught)
+    if was_open and threading.current_thread() is not instance.recv_events_thread:
+        raise_connection_closed(instance, caught)
 
 
 def hang_up(sock: socket.socket) -> None:
@@ -97,6 +93,17 @@ def hang_up(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
         sock.close()
+
+
+@contextlib.contextmanager
+def bounded(mutex: threading.Lock) -> Iterator[bool]:
+    """Hold the mutex, and yield whether it could be had in MUTEX_TIMEOUT seconds."""
+    acquired = mutex.acquire(timeout=MUTEX_TIMEOUT)
+    try:
+        yield acquired
+    finally:
+        if acquired:
+            mutex.release()
 
 
 def is_closed(connection: Connection) -> bool:
