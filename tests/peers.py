@@ -25,6 +25,9 @@ def tls_context(purpose, sslsocket_class=ssl.SSLSocket):
     context.sslsocket_class = sslsocket_class
     if purpose is ssl.PROTOCOL_TLS_SERVER:
         certificate.configure_cert(context)
+        # A connection of websockets.sync reads in one thread and writes in another, and OpenSSL
+        # isn't safe for that while a session ticket is being read.
+        context.num_tickets = 0
     else:
         authority.configure_trust(context)
     return context

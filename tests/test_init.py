@@ -10,7 +10,7 @@ import wrapt
 from websockets.sync.connection import Connection
 
 import websockets_closefix
-from websockets_closefix import _provoke
+from websockets_closefix import _gate, _provoke
 from websockets_closefix._gate import is_ours, layers
 
 from .builds import FIXED, FLAWED, write_build
@@ -87,6 +87,19 @@ def test_apply_and_unapply_from_many_threads(without_shim):
     assert count_ours() == 1
     websockets_closefix.unapply()
     assert close_socket() is original
+
+
+@affected
+def test_unapply_while_apply_is_under_way(without_shim, monkeypatch):
+    examine = _gate.examine
+
+    def examine_and_unapply(module):
+        websockets_closefix.unapply()
+        return examine(module)
+
+    monkeypatch.setattr(_gate, "examine", examine_and_unapply)
+    websockets_closefix.apply()
+    assert count_ours() == 0
 
 
 def wrapt_patch(calls):
