@@ -72,6 +72,10 @@ def installed_release():
     return websockets.version.version
 
 
+def predates_resilience():
+    return _gate.release(installed_release()) < (13, 1)
+
+
 affected = pytest.mark.skipif(
     not _gate.is_affected_release(installed_release()),
     reason="this release of websockets doesn't have the flaw",

@@ -1,0 +1,125 @@
+"""Reconnects: websockets' own iterator where there is one (17.1 and later), else ours."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+import traceback
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any, Callable
+
+from websockets.client import backoff
+from websockets.sync.client import ClientConnection, connect
+
+from ._arguments import check_uri
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import process_exception as websockets_policy
+
+    ProcessException = Callable[[Exception], "Exception | None"]
+    ReconnectDelays = Callable[[], Generator[float, None, None]]
+else:
+    try:
+        from websockets.client import process_exception as websockets_policy  # 17.1 and later
+    except ImportError:
+        from websockets.asyncio.client import process_exception as websockets_policy
+
+
+def process_exception(exc: Exception) -> Exception | None:
+    """
+    Tell whether a connection error is transient or fatal, as websockets does.
+
+    One rule is added: a certificate that can't be verified is an :exc:`OSError` to websockets,
+    hence transient, but won't get any better by connecting again.
+
+    Args:
+        exc: What connecting raised.
+
+    Returns:
+        :obj:`None` to connect again, or the exception to raise.
+
+    """
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return exc
+    return websockets_policy(exc)
+
+
+class Reconnect:
+    """
+    Iterate over connections to ``uri``, each opened when the one before it has ended.
+
+    As :class:`websockets.sync.client.reconnect` of 17.1 and later::
+
+        for websocket in reconnect("wss://example.com"):
+            try:
+                ...
+            except ConnectionClosed:
+                continue
+
+    The connection is closed after each turn. A turn resets the delays.
+
+    Args:
+        uri: URI of the WebSocket server.
+        process_exception: Returns :obj:`None` for an exception that is transient, an exception to
+            raise for one that is fatal. By default, network errors, an HTTP 500, 502, 503 or 504
+            and a handshake that is cut short are transient.
+        reconnect_delays: Returns a generator of delays in seconds. By default, as in websockets,
+            up to 5 seconds at random, then 3.1 seconds growing to 90.
+        connect_kwargs: As for :func:`websockets.sync.client.connect`.
+
+    Raises:
+        InvalidURI: If ``uri`` isn't a WebSocket URI; a :exc:`ValueError` as well, except where
+            this class is websockets' own.
+        Exception: While iterating, what ``process_exception`` returned.
+
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        process_exception: ProcessException = process_exception,
+        reconnect_delays: ReconnectDelays = backoff,
+        **connect_kwargs: Any,
+    ) -> None:
+        check_uri(uri)
+        self.uri = uri
+        self.process_exception = process_exception
+        self.reconnect_delays = reconnect_delays
+        self.connect_kwargs = connect_kwargs
+        self.logger = connect_kwargs.get("logger") or logging.getLogger("websockets.client")
+
+    def __iter__(self) -> Iterator[ClientConnection]:
+        delays: Generator[float, None, None] | None = None
+        while True:
+            try:
+                websocket = connect(self.uri, **self.connect_kwargs)
+            except Exception as exc:
+                fatal = self.process_exception(exc)
+                if fatal is exc:
+                    raise
+                if fatal is not None:
+                    raise fatal from exc
+                delays = delays or self.reconnect_delays()
+                self._wait(next(delays), exc)
+            else:
+                delays = None
+                try:
+                    yield websocket
+                finally:
+                    websocket.close()
+
+    def _wait(self, delay: float, exc: Exception) -> None:
+        [*_, error] = traceback.format_exception_only(type(exc), exc)
+        self.logger.info("connect failed; reconnecting in %.1f seconds: %s", delay, error.strip())
+        time.sleep(delay)
+
+
+if TYPE_CHECKING:
+    reconnect = Reconnect
+else:
+    try:
+        from websockets.sync.client import reconnect
+    except ImportError:
+        reconnect = Reconnect
