@@ -1,0 +1,247 @@
+"""keepalive(), against a relay that swallows everything."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosedError
+from websockets.protocol import State
+from websockets.sync.connection import Connection
+
+from websockets_closefix._provoke import HoldingSocket, open_connection, peer, stay_silent
+from websockets_closefix.resilience import _keepalive, keepalive
+
+from .conftest import serving
+from .relay import Relay
+
+HAS_ITS_OWN = hasattr(Connection, "keepalive")
+
+# Where websockets has a keepalive of its own, it must be off for ours to have something to do.
+OFF = {"ping_interval": None} if HAS_ITS_OWN else {}
+
+
+@pytest.fixture
+def relay(echo_uri):
+    with Relay(echo_uri) as relay:
+        yield relay
+
+
+def thread_of(alive):
+    return alive._thread
+
+
+def test_half_open_peer_is_noticed(relay):
+    websocket = open_connection(relay.uri, **OFF)
+    with keepalive(websocket, ping_interval=0.2, ping_timeout=0.2) as alive:
+        relay.swallowing.set()
+        started = time.monotonic()
+        with pytest.raises(ConnectionClosedError) as raised:
+            websocket.recv(timeout=10)
+        elapsed = time.monotonic() - started
+        thread_of(alive).join(5)
+        assert not thread_of(alive).is_alive()
+    assert raised.value.sent.code == 1011
+    assert raised.value.sent.reason == "keepalive ping timeout"
+    assert raised.value.rcvd is None
+    assert websocket.protocol.state is State.CLOSED
+    # Generous for a busy machine, and far from the 10 seconds of close_timeout.
+    assert 0.2 <= elapsed < 5
+
+
+@pytest.mark.skipif(not HAS_ITS_OWN, reason="this release has no keepalive of its own")
+def test_websockets_own_keepalive_gives_the_same(relay):
+    websocket = open_connection(relay.uri, ping_interval=0.2, ping_timeout=0.2, close_timeout=0.1)
+    relay.swallowing.set()
+    with pytest.raises(ConnectionClosedError) as raised:
+        websocket.recv(timeout=10)
+    assert raised.value.sent.code == 1011
+    assert raised.value.sent.reason == "keepalive ping timeout"
+    assert raised.value.rcvd is None
+
+
+@pytest.mark.skipif(not HAS_ITS_OWN, reason="this release has no keepalive of its own")
+def test_nothing_is_switched_on_twice(echo_uri, caplog):
+    websocket = open_connection(echo_uri, ping_interval=20, ping_timeout=20)
+    threads = threading.active_count()
+    with keepalive(websocket) as alive:
+        assert threading.active_count() == threads
+        assert alive.latency == websocket.latency
+    assert "keepalive() does nothing" in caplog.text
+    websocket.close()
+
+
+def test_latency(relay):
+    websocket = open_connection(relay.uri, **OFF)
+    with keepalive(websocket, ping_interval=0.01) as alive:
+        assert alive.latency == 0
+        wait_until(lambda: alive.latency > 0)
+        assert alive.latency < 5
+    websocket.close()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+def test_delayed_pong_is_no_reason_to_fail(relay):
+    websocket = open_connection(relay.uri, **OFF)
+    relay.hold_back.clear()
+    with keepalive(websocket, ping_interval=0.05, ping_timeout=20) as alive:
+        wait_until(lambda: alive._awaited in pongs_awaited(websocket))
+        relay.hold_back.set()
+        wait_until(lambda: alive.latency > 0)
+        websocket.send("still there")
+        assert websocket.recv(timeout=5) == "still there"
+    websocket.close()
+
+
+def pongs_awaited(websocket):
+    """Return the events for pings that haven't been answered yet, whatever websockets calls it."""
+    for name in ("ping_waiters", "pong_waiters", "pending_pings"):
+        if hasattr(websocket, name):
+            values = getattr(websocket, name).copy().values()
+            return [value[0] if isinstance(value, tuple) else value for value in values]
+    raise AssertionError
+
+
+def test_ends_with_the_block_while_it_waits_to_ping(echo_uri):
+    websocket = open_connection(echo_uri, **OFF)
+    with keepalive(websocket) as alive:
+        assert thread_of(alive).daemon
+        assert thread_of(alive).is_alive()
+    assert not thread_of(alive).is_alive()
+    websocket.send("still open")
+    assert websocket.recv(timeout=5) == "still open"
+    websocket.close()
+
+
+def test_ends_with_the_block_while_it_waits_for_a_pong(relay):
+    websocket = open_connection(relay.uri, **OFF)
+    relay.swallowing.set()
+    with keepalive(websocket, ping_interval=0.01) as alive:
+        wait_until(lambda: alive._awaited in pongs_awaited(websocket))
+    assert not thread_of(alive).is_alive()
+    assert websocket.protocol.state is State.OPEN
+    relay.reset()
+    websocket.close()
+
+
+def test_ends_with_the_connection(relay):
+    websocket = open_connection(relay.uri, **OFF)
+    with keepalive(websocket) as alive:
+        relay.reset()
+        thread_of(alive).join(5)
+        assert not thread_of(alive).is_alive()
+
+
+def test_ends_with_the_connection_while_it_waits_for_a_pong(relay):
+    websocket = open_connection(relay.uri, **OFF)
+    relay.swallowing.set()
+    with keepalive(websocket, ping_interval=0.01) as alive:
+        wait_until(lambda: alive._awaited in pongs_awaited(websocket))
+        relay.reset()
+        thread_of(alive).join(5)
+        assert not thread_of(alive).is_alive()
+
+
+def test_without_ping_timeout_it_only_pings(relay):
+    pings = []
+    websocket = open_connection(relay.uri, **OFF)
+    ping = websocket.ping
+    websocket.ping = lambda: pings.append(ping()) or pings[-1]
+    relay.swallowing.set()
+    with keepalive(websocket, ping_interval=0.01, ping_timeout=None):
+        wait_until(lambda: len(pings) > 5)
+        assert websocket.protocol.state is State.OPEN
+    relay.reset()
+    websocket.close()
+
+
+def test_peer_that_cannot_be_written_to_is_hung_up():
+    """A thread blocked in send() holds the mutex, so that not even a ping gets out."""
+
+    class Signalling(HoldingSocket):
+        sending = threading.Event()
+
+        def sendall(self, data, flags=0):
+            if len(data) > 2**20:
+                self.sending.set()
+            super().sendall(data, flags)
+
+    done = threading.Event()
+    with peer(lambda sock: done.wait(10)) as uri:
+        sock = Signalling.connected_to(uri)
+        websocket = open_connection(uri, sock=sock, compression=None, **OFF)
+        raised = []
+
+        def send():
+            try:
+                websocket.send(bytes(2**26))
+            except ConnectionClosedError as exc:
+                raised.append(exc)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        assert Signalling.sending.wait(5)
+        with keepalive(websocket, ping_interval=0.1, ping_timeout=0.1):
+            sender.join(10)
+        done.set()
+    assert not sender.is_alive()
+    assert len(raised) == 1
+
+
+def test_close_frame_that_cannot_be_sent(monkeypatch, relay):
+    websocket = open_connection(relay.uri, **OFF)
+    monkeypatch.setattr(websocket, "send_data", failing_send_data)
+    _keepalive.fail(websocket)
+    with pytest.raises(ConnectionClosedError) as raised:
+        websocket.recv(timeout=5)
+    assert raised.value.sent.code == 1011
+
+
+def failing_send_data():
+    raise TimeoutError("the peer reads nothing")
+
+
+def test_unexpected_error_is_logged_and_ends_it(echo_uri, caplog, monkeypatch):
+    websocket = open_connection(echo_uri, **OFF)
+
+    def broken_ping():
+        raise LookupError("broken")
+
+    monkeypatch.setattr(websocket, "ping", broken_ping)
+    with keepalive(websocket, ping_interval=0.01) as alive:
+        thread_of(alive).join(5)
+        assert not thread_of(alive).is_alive()
+    assert "keepalive ping failed" in caplog.text
+    websocket.close()
+
+
+def test_server_side():
+    latencies = []
+
+    def handler(websocket):
+        with keepalive(websocket, ping_interval=0.01) as alive:
+            wait_until(lambda: alive.latency > 0)
+            latencies.append(alive.latency)
+
+    with serving(handler, **OFF) as uri:
+        websocket = open_connection(uri)
+        with pytest.raises(Exception, match="1000"):
+            websocket.recv(timeout=10)
+    assert len(latencies) == 1
+
+
+def test_silent_peer_does_not_hold_up_the_end_of_the_block():
+    with peer(stay_silent) as uri:
+        websocket = open_connection(uri, **OFF)
+        with keepalive(websocket, ping_interval=0.01, ping_timeout=20) as alive:
+            wait_until(lambda: alive._awaited in pongs_awaited(websocket))
+        assert not thread_of(alive).is_alive()
+        websocket.close_timeout = 0.05
+        websocket.close()
