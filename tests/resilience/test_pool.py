@@ -1,0 +1,394 @@
+"""ConnectionPool: one borrower at a time, and never a connection that is known to be broken."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import stamina
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
+
+from websockets_closefix import _provoke
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout, _pool
+
+from ..peers import client_context, server_context
+from .conftest import serving
+
+
+def ask(websocket, question):
+    websocket.send(question)
+    return websocket.recv(timeout=5)
+
+
+def wait_for(pool, condition):
+    """Wait until the pool's state is as the condition wants it."""
+    with pool._changed:
+        assert pool._changed.wait_for(condition, 10)
+
+
+def resetting(websocket):
+    """Answer; reset the connection when asked to."""
+    for message in websocket:
+        if message == "reset, please":
+            _provoke.reset_on_close(websocket.socket)
+            websocket.close_socket()
+            return
+        websocket.send(message)
+
+
+@pytest.fixture
+def resetting_uri():
+    with serving(resetting) as uri:
+        yield uri
+
+
+def test_lends_the_same_connection_again(echo_uri):
+    with ConnectionPool(echo_uri) as pool:
+        with pool.connection() as first:
+            assert ask(first, "one") == "one"
+        with pool.connection() as second:
+            assert ask(second, "two") == "two"
+        assert second is first
+        assert pool.get_stats() == {
+            **pool.get_stats(),
+            "pool_min": 0,
+            "pool_max": 4,
+            "pool_size": 1,
+            "pool_available": 1,
+            "requests_waiting": 0,
+            "requests_num": 2,
+            "requests_queued": 0,
+            "requests_errors": 0,
+            "connections_num": 1,
+            "connections_lost": 0,
+            "returns_bad": 0,
+        }
+    assert first.protocol.state is State.CLOSED
+    assert pool.get_stats()["pool_size"] == 0
+
+
+def test_tls():
+    with contextlib.ExitStack() as stack:
+        uri = stack.enter_context(serving(ssl=server_context))
+        pool = stack.enter_context(ConnectionPool(uri, ssl=client_context))
+        websocket = stack.enter_context(pool.connection())
+        assert ask(websocket, "hello") == "hello"
+
+
+def test_two_borrowers_have_two_connections(echo_uri):
+    with ConnectionPool(echo_uri) as pool, pool.connection() as one, pool.connection() as two:
+        assert one is not two
+
+
+def test_connection_that_died_while_idle_is_replaced(resetting_uri):
+    with ConnectionPool(resetting_uri) as pool:
+        with pool.connection() as first:
+            first.send("reset, please")
+            # Returned while it's still open, as far as anybody can know.
+        first.recv_events_thread.join(5)
+        with pool.connection() as second:
+            assert ask(second, "hello") == "hello"
+        assert second is not first
+        assert pool.get_stats()["connections_lost"] + pool.get_stats()["returns_bad"] == 1
+        assert pool.get_stats()["pool_size"] == 1
+
+
+def test_connection_that_dies_in_use_is_discarded(resetting_uri):
+    with ConnectionPool(resetting_uri, max_size=1) as pool:
+        with pytest.raises(ConnectionClosed), pool.connection() as first:
+            ask(first, "reset, please")
+        with pool.connection() as second:
+            assert ask(second, "hello") == "hello"
+        assert second is not first
+        assert pool.get_stats()["returns_bad"] == 1
+
+
+def test_connection_that_dies_in_use_is_discarded_if_the_borrower_doesnt_mind(resetting_uri):
+    with ConnectionPool(resetting_uri, max_size=1) as pool:
+        with pool.connection() as first, contextlib.suppress(ConnectionClosed):
+            ask(first, "reset, please")
+        assert pool.get_stats()["returns_bad"] == 1
+        assert pool.get_stats()["pool_size"] == 0
+
+
+def leave_with_an_exception(pool, act):
+    """Borrow a connection, act on it, and raise."""
+
+    def borrow():
+        with pool.connection() as websocket:
+            borrowed.append(websocket)
+            act(websocket)
+            raise LookupError
+
+    borrowed = []
+    with pytest.raises(LookupError):
+        borrow()
+    return borrowed[0]
+
+
+def test_connection_whose_borrower_left_with_an_exception_is_discarded(echo_uri):
+    with ConnectionPool(echo_uri, max_size=1) as pool:
+        first = leave_with_an_exception(pool, lambda websocket: websocket.send("unread"))
+        assert first.protocol.state is State.CLOSED
+        with pool.connection() as second:
+            assert ask(second, "hello") == "hello"
+        assert second is not first
+
+
+def test_waiting_longer_than_the_timeout(echo_uri):
+    with ConnectionPool(echo_uri, max_size=1, timeout=0.05) as pool, pool.connection():
+        with pytest.raises(PoolTimeout, match="no connection was returned within"):
+            pool.connection().__enter__()
+        with pytest.raises(PoolTimeout):
+            pool.connection(timeout=0.01).__enter__()
+        stats = pool.get_stats()
+        assert (stats["requests_errors"], stats["requests_queued"]) == (2, 2)
+        assert stats["requests_wait_ms"] >= 50
+
+
+def test_waiting_until_a_connection_is_returned(echo_uri):
+    def borrow():
+        with pool.connection() as websocket:
+            return websocket
+
+    with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri, max_size=1) as pool:
+        with pool.connection() as first:
+            second = executor.submit(borrow)
+            wait_for(pool, lambda: pool._waiting == 1)
+            assert pool.get_stats()["requests_waiting"] == 1
+        assert second.result(5) is first
+        assert pool.get_stats()["requests_queued"] == 1
+
+
+def test_connecting_takes_longer_than_the_timeout():
+    def never_answer(connection, request):
+        release.wait(10)
+
+    release = threading.Event()
+    with serving(process_request=never_answer) as uri, ConnectionPool(uri, timeout=0.1) as pool:
+        with pytest.raises(PoolTimeout, match="couldn't connect within"):
+            pool.connection().__enter__()
+        release.set()
+        assert pool.get_stats()["pool_size"] == 0
+
+
+def test_connect_times_out_by_itself():
+    def never_answer(connection, request):
+        release.wait(10)
+
+    release = threading.Event()
+    running = serving(process_request=never_answer)
+    with running as uri, ConnectionPool(uri, open_timeout=0.05) as pool:
+        with pytest.raises(TimeoutError) as raised:
+            pool.connection().__enter__()
+        release.set()
+        assert not isinstance(raised.value, PoolTimeout)
+
+
+def test_no_limit_to_open_timeout_but_the_pools(echo_uri):
+    with ConnectionPool(echo_uri, open_timeout=None) as pool, pool.connection() as websocket:
+        assert ask(websocket, "hello") == "hello"
+
+
+def test_refused_connection_frees_its_slot(unused_uri):
+    with ConnectionPool(unused_uri, max_size=1) as pool:
+        for _ in range(3):
+            with pytest.raises(ConnectionRefusedError):
+                pool.connection().__enter__()
+        stats = pool.get_stats()
+        assert (stats["pool_size"], stats["connections_errors"]) == (0, 3)
+
+
+@pytest.fixture
+def unused_uri():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return f"ws://127.0.0.1:{sock.getsockname()[1]}"
+
+
+def test_closed_pool(echo_uri):
+    pool = ConnectionPool(echo_uri)
+    pool.close()
+    pool.close()
+    with pytest.raises(PoolClosed, match="the pool is closed"):
+        pool.connection().__enter__()
+    assert not pool._maintainer.is_alive()
+
+
+def test_closing_wakes_those_who_wait(echo_uri):
+    pool = ConnectionPool(echo_uri, max_size=1)
+    with ThreadPoolExecutor(1) as executor, pool.connection():
+        waiting = executor.submit(pool.connection().__enter__)
+        wait_for(pool, lambda: pool._waiting == 1)
+        pool.close(timeout=0.01)
+        with pytest.raises(PoolClosed):
+            waiting.result(5)
+
+
+def test_closing_waits_for_borrowers(echo_uri):
+    pool = ConnectionPool(echo_uri)
+    with ThreadPoolExecutor(1) as executor:
+        with pool.connection() as websocket:
+            closing = executor.submit(pool.close, timeout=20)
+            wait_for(pool, lambda: pool._closed)
+            assert ask(websocket, "not yet") == "not yet"
+            assert not closing.done()
+        closing.result(10)
+    assert websocket.protocol.state is State.CLOSED
+
+
+def test_closing_cuts_borrowers_that_take_too_long(echo_uri):
+    pool = ConnectionPool(echo_uri)
+    with pool.connection() as websocket:
+        pool.close(timeout=0.05)
+        with pytest.raises(ConnectionClosed):
+            websocket.recv(timeout=5)
+    assert pool.get_stats()["pool_size"] == 0
+
+
+def test_closing_cuts_connections_whose_peer_never_answers():
+    with _provoke.peer(_provoke.stay_silent) as uri:
+        pool = ConnectionPool(uri)
+        with pool.connection() as websocket:
+            pass
+        pool.close(timeout=0.05)
+        websocket.recv_events_thread.join(5)
+        wait_for(pool, lambda: pool._slots == 0)
+    assert websocket.protocol.state is State.CLOSED
+
+
+def test_closed_while_connecting(echo_uri):
+    def process_request(connection, request):
+        connecting.set()
+        release.wait(10)
+
+    connecting, release = threading.Event(), threading.Event()
+    with serving(process_request=process_request) as uri, ThreadPoolExecutor(1) as executor:
+        pool = ConnectionPool(uri)
+        borrowing = executor.submit(pool.connection().__enter__)
+        assert connecting.wait(5)
+        pool.close(timeout=0.01)
+        release.set()
+        with pytest.raises(PoolClosed, match="closed while connecting"):
+            borrowing.result(10)
+        assert pool.get_stats()["pool_size"] == 0
+
+
+def test_min_size_is_opened_at_once_and_kept(echo_uri):
+    with ConnectionPool(echo_uri, min_size=2, max_idle=0.05) as pool:
+        wait_for(pool, lambda: len(pool._idle) == 2)
+        with pool.connection(), pool.connection(), pool.connection():
+            assert pool.get_stats()["pool_size"] == 3
+        wait_for(pool, lambda: len(pool._idle) == pool._slots == 2)
+
+
+def test_min_size_is_tried_again_until_the_server_is_there(unused_uri, monkeypatch):
+    monkeypatch.setattr(_pool, "backoff", lambda: itertools.repeat(0.01))
+    with ConnectionPool(unused_uri, min_size=1) as pool:
+        wait_for(pool, lambda: pool._counts["connections_errors"] >= 3)
+        import socket
+
+        port = int(unused_uri.rpartition(":")[2])
+        with serving(sock=socket.create_server(("127.0.0.1", port))):
+            wait_for(pool, lambda: len(pool._idle) == 1)
+            pool.close()
+
+
+def test_closed_while_opening_min_size():
+    def process_request(connection, request):
+        connecting.set()
+        release.wait(10)
+
+    connecting, release = threading.Event(), threading.Event()
+    with serving(process_request=process_request) as uri:
+        pool = ConnectionPool(uri, min_size=1)
+        assert connecting.wait(5)
+        pool.close(timeout=0.01)
+        release.set()
+        pool._maintainer.join(5)
+        assert not pool._maintainer.is_alive()
+
+
+def test_max_idle(echo_uri):
+    with ConnectionPool(echo_uri, max_idle=0.05) as pool:
+        with pool.connection() as one, pool.connection() as two:
+            pass
+        wait_for(pool, lambda: pool._slots == 0)
+    assert {one.protocol.close_code, two.protocol.close_code} == {1000}
+
+
+def test_max_lifetime_of_an_idle_connection(echo_uri):
+    with ConnectionPool(echo_uri, min_size=1, max_lifetime=0.1) as pool:
+        with pool.connection() as first:
+            pass
+        wait_for(pool, lambda: first not in pool._opened_at and pool._idle)
+        assert pool.get_stats()["connections_num"] >= 2
+
+
+def test_max_lifetime_of_a_connection_in_use(echo_uri, monkeypatch):
+    with ConnectionPool(echo_uri) as pool:
+        with pool.connection() as first:
+            pool._opened_at[first] -= pool.max_lifetime
+        assert first.protocol.state is State.CLOSED
+        assert pool.get_stats()["pool_size"] == 0
+
+
+def test_close_that_fails_frees_the_slot_all_the_same(echo_uri, monkeypatch):
+    """As it may on an affected release without the shim."""
+
+    def break_close(websocket):
+        closes.append(websocket.close)
+        monkeypatch.setattr(websocket, "close", broken_close)
+
+    def broken_close():
+        raise AssertionError
+
+    closes = []
+    with ConnectionPool(echo_uri, max_size=1) as pool:
+        leave_with_an_exception(pool, break_close)
+        assert pool.get_stats()["pool_size"] == 0
+        closes[0]()
+
+
+def test_every_request_is_answered_with_stamina_although_connections_are_reset():
+    """16 threads, 4 connections, 5,000 requests; one request in 20 meets a reset."""
+
+    def reset_every_twentieth(websocket):
+        for number, message in enumerate(websocket, 1):
+            if number == 20:
+                _provoke.reset_on_close(websocket.socket)
+                websocket.close_socket()
+                return
+            websocket.send(message)
+
+    in_use, shared, guard = set(), [], threading.Lock()
+
+    @stamina.retry(on=(ConnectionClosed, OSError), attempts=50)
+    def request(question):
+        with pool.connection() as websocket:
+            with guard:
+                shared.extend(in_use & {websocket})
+                in_use.add(websocket)
+            try:
+                return ask(websocket, question)
+            finally:
+                with guard:
+                    in_use.discard(websocket)
+
+    questions = [f"question {number}" for number in range(5000)]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stamina.set_testing(True, attempts=50))
+        uri = stack.enter_context(serving(reset_every_twentieth))
+        pool = stack.enter_context(ConnectionPool(uri, max_size=4, compression=None))
+        executor = stack.enter_context(ThreadPoolExecutor(16))
+        answers = list(executor.map(request, questions))
+    stats = pool.get_stats()
+    assert answers == questions
+    assert shared == []
+    assert stats["returns_bad"] >= 200
+    assert (stats["pool_size"], stats["pool_available"], stats["requests_waiting"]) == (0, 0, 0)

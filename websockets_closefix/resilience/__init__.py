@@ -1,0 +1,13 @@
+"""
+What an application does once a broken connection ends in ``ConnectionClosed``.
+
+Three remedies in the form that websockets, or the field, settled on later. They need websockets
+13.1 or later, work with the shim off, and aren't imported by it.
+
+"""
+
+from ._keepalive import keepalive
+from ._pool import ConnectionPool, PoolClosed, PoolTimeout
+from ._reconnect import reconnect
+
+__all__ = ["ConnectionPool", "PoolClosed", "PoolTimeout", "keepalive", "reconnect"]
