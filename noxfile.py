@@ -1,0 +1,29 @@
+"""What there is to do in this project: ``nox --list``."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "tests"]
+
+AFFECTED = ["13.1", "14.0", "14.1"]
+UNAFFECTED = ["11.0.3", "12.0", "13.0.1", "14.2", "15.0.1", "16.1.1", "17.4"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style and the types."""
+    session.install("-e", ".[lint,test]")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session
+@nox.parametrize("websockets", AFFECTED + UNAFFECTED)
+def tests(session: nox.Session, websockets: str) -> None:
+    """Run the suite: the shim at work on affected releases, hands off on the others."""
+    session.install("-e", ".[test]")
+    session.install(f"websockets=={websockets}")
+    session.run("pytest", *session.posargs)
