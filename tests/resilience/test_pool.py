@@ -139,6 +139,13 @@ def test_connection_whose_borrower_left_with_an_exception_is_discarded(echo_uri)
         assert second is not first
 
 
+def test_discarding_a_connection_whose_peer_never_answers_is_bounded(monkeypatch):
+    monkeypatch.setattr(_pool, "DISCARD_TIMEOUT", 0.05)
+    with _provoke.peer(_provoke.stay_silent) as uri, ConnectionPool(uri, close_timeout=300) as pool:
+        leave_with_an_exception(pool, lambda websocket: None)
+        assert pool.get_stats()["pool_size"] == 0
+
+
 def test_waiting_longer_than_the_timeout(echo_uri):
     with ConnectionPool(echo_uri, max_size=1, timeout=0.05) as pool, pool.connection():
         with pytest.raises(PoolTimeout, match="no connection was returned within"):

@@ -28,6 +28,15 @@ COUNTS = (
 )
 
 
+DISCARD_TIMEOUT = 1.0
+"""
+Seconds for the closing handshake of a connection whose borrower left with an exception.
+
+He is waiting for it, and in 13.1 ``close()`` waits ``close_timeout`` for unread messages.
+
+"""
+
+
 class PoolTimeout(TimeoutError):
     """Raised when no connection could be had in time."""
 
@@ -143,6 +152,8 @@ class ConnectionPool:
         try:
             yield websocket
         except BaseException:
+            if websocket.close_timeout is None or websocket.close_timeout > DISCARD_TIMEOUT:
+                websocket.close_timeout = DISCARD_TIMEOUT
             self._give_back(websocket, reusable=False)
             raise
         self._give_back(websocket, reusable=True)
