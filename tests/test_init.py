@@ -394,6 +394,20 @@ def test_status_while_another_thread_is_half_way_through_importing_websockets(py
     assert result.stdout.split() == ["armed", "applied"]
 
 
+@affected
+def test_unapply_and_status_while_another_thread_is_half_way_through_importing_the_wrapper(python):
+    """wrapt is the first thing that the wrapper's module imports."""
+    result = python(
+        SHOW + "import builtins; original = __import__\n"
+        "def look_around(name, *args, **kwargs):\n"
+        "    if name == 'wrapt': print(websockets_closefix.unapply().repaired)\n"
+        "    return original(name, *args, **kwargs)\n"
+        "builtins.__import__ = look_around\n"
+        "import websockets.sync.client; show()"
+    )
+    assert result.stdout.splitlines() == ["0", f"disabled {VERSION}"]
+
+
 # Whatever goes wrong, the application starts.
 
 

@@ -72,12 +72,14 @@ def unapply() -> "Status":
 
     """
     global _enabled
-    connection_class = getattr(sys.modules.get(CONNECTION_MODULE), "Connection", None)
-    close_socket = sys.modules.get(f"{__name__}._close_socket")
     with _lock:
         _enabled = False
-        if connection_class is not None and close_socket is not None:
-            close_socket.unwrap(connection_class)
+        # Either is missing from a module that another thread is half-way through importing; then
+        # there is nothing to take off yet, and _wrap() is going to see that it isn't wanted.
+        connection_class = getattr(sys.modules.get(CONNECTION_MODULE), "Connection", None)
+        unwrap = getattr(sys.modules.get(f"{__name__}._close_socket"), "unwrap", None)
+        if connection_class is not None and unwrap is not None:
+            unwrap(connection_class)
     return status()
 
 
@@ -187,7 +189,7 @@ def _warn(message: str) -> None:
 
     try:
         warnings.warn(message, RuntimeWarning, stacklevel=2)
-    except RuntimeWarning:  # python -W error: said all the same, but nothing stops for it
+    except Exception:  # python -W error: said all the same, but nothing stops for it
         print(message, file=sys.stderr)
 
 
