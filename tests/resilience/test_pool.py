@@ -181,6 +181,7 @@ def test_connecting_takes_longer_than_the_timeout():
             pool.connection().__enter__()
         release.set()
         assert pool.get_stats()["pool_size"] == 0
+        assert pool.get_stats()["requests_errors"] == 1
 
 
 def test_connect_times_out_by_itself():

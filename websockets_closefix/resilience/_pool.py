@@ -67,6 +67,9 @@ class ConnectionPool:
     use, or whose borrower leaves with an exception, is closed and never lent again. A borrower
     must leave no message unread: the next one would read it.
 
+    A pool has a daemon thread, which opens ``min_size`` and closes what is too old. It ends when
+    the pool is closed, so close a pool that isn't used in a ``with`` block.
+
     Args:
         uri: URI of the WebSocket server.
         min_size: Connections to open at once and to keep open. It defaults to 0.
@@ -227,6 +230,8 @@ class ConnectionPool:
         except TimeoutError as exc:
             if time.monotonic() < deadline:
                 raise
+            with self._changed:
+                self._counts["requests_errors"] += 1
             raise PoolTimeout(f"couldn't connect within {timeout} seconds") from exc
 
     def _wait_for_turn(self, deadline: float) -> ClientConnection | None:
