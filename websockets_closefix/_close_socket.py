@@ -66,11 +66,10 @@ def close_socket(
     # A thread that is blocked in sendall() holds the mutex until the socket is shut down.
     hang_up(instance.socket)
     caught = None
-    with bounded(instance.protocol_mutex) as acquired:
+    with bounded(instance.protocol_mutex):
         was_open = instance.protocol.state.name != "CONNECTING"
         try:
-            if acquired:
-                instance.protocol.receive_eof()
+            instance.protocol.receive_eof()
         except RACE_ERRORS as exc:
             caught = exc
     try:
@@ -96,11 +95,11 @@ def hang_up(sock: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def bounded(mutex: threading.Lock) -> Iterator[bool]:
-    """Hold the mutex, and yield whether it could be had in MUTEX_TIMEOUT seconds."""
+def bounded(mutex: threading.Lock) -> Iterator[None]:
+    """Hold the mutex, or go on without it when it cannot be had in MUTEX_TIMEOUT seconds."""
     acquired = mutex.acquire(timeout=MUTEX_TIMEOUT)
     try:
-        yield acquired
+        yield
     finally:
         if acquired:
             mutex.release()
