@@ -1,0 +1,151 @@
+"""Hostile surroundings: the shim has to hold wherever Python runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from .builds import FLAWED, write_build
+from .conftest import ROOT, affected, installed_release
+
+pytestmark = affected
+
+VERSION = installed_release()
+SITE_PACKAGES = sysconfig.get_path("purelib")
+
+# Meets the race as the caller, and says what came out of it.
+MEET_THE_RACE = """
+import websockets_closefix
+from websockets_closefix import _provoke
+
+def meet_the_race():
+    with _provoke.peer(_provoke.stay_silent) as uri:
+        outcome = _provoke.reader_held(uri)
+    print(websockets_closefix.status().state, type(outcome.caller).__name__, flush=True)
+"""
+
+CURED = "applied ConnectionClosedError"
+
+
+def run(*arguments, **kwargs):
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        **kwargs,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_isolated_mode():
+    path = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    assert run("-I", "-c", f"{path}{MEET_THE_RACE}\nmeet_the_race()") == [CURED]
+
+
+def test_without_site():
+    path = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {SITE_PACKAGES!r}]\n"
+    assert run("-S", "-c", f"{path}{MEET_THE_RACE}\nmeet_the_race()") == [CURED]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork()")
+def test_fork(python):
+    result = python(
+        f"{MEET_THE_RACE}\n"
+        "import os\n"
+        "pid = os.fork()\n"
+        "meet_the_race()\n"
+        "if pid: assert os.waitpid(pid, 0)[1] == 0\n",
+        "-Wignore",
+    )
+    assert result.stdout.splitlines() == [CURED, CURED]
+
+
+def test_multiprocessing_spawn(tmp_path):
+    (tmp_path / "program.py").write_text(
+        f"{MEET_THE_RACE}\n"
+        "import multiprocessing\n"
+        "if __name__ == '__main__':\n"
+        "    process = multiprocessing.get_context('spawn').Process(target=meet_the_race)\n"
+        "    process.start(); process.join(20); meet_the_race()\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert run(str(tmp_path / "program.py"), env=environ) == [CURED, CURED]
+
+
+def test_zipped_application(tmp_path):
+    """The application, the shim and websockets in one archive."""
+    archive = tmp_path / "application.pyz"
+    websockets = Path(SITE_PACKAGES, "websockets")
+    with zipfile.ZipFile(archive, "w") as application:
+        application.writestr("__main__.py", f"{MEET_THE_RACE}\nmeet_the_race()")
+        for package in (ROOT / "websockets_closefix", websockets):
+            for source in package.rglob("*.py"):
+                application.write(source, source.relative_to(package.parent))
+    lines = run(
+        "-c",
+        f"import runpy, sys; sys.argv[0] = {str(archive)!r}\n"
+        f"runpy.run_path({str(archive)!r}, run_name='__main__')\n"
+        "import inspect, websockets.sync.connection as connection\n"
+        "print(type(connection.__loader__).__name__, 'application.pyz' in connection.__file__)\n"
+        "print(inspect.getsource(connection).count('def close_socket'))",
+        cwd=tmp_path,
+    )
+    assert lines == [CURED, "zipimporter True", "1"]
+
+
+def test_websockets_without_sync(python, tmp_path):
+    build = write_build(tmp_path / "build", "14.1", FLAWED)
+    for source in (build / "websockets" / "sync").iterdir():
+        source.unlink()
+    (build / "websockets" / "sync").rmdir()
+    result = python(
+        "import websockets_closefix, websockets\n"
+        "print(websockets_closefix.apply().state)\n"
+        "try: websockets_closefix.apply(strict=True)\n"
+        "except ImportError as exc: print(exc.name)",
+        PYTHONPATH=f"{build}:{ROOT}",
+    )
+    assert result.stdout.split() == ["armed", "websockets.sync"]
+
+
+def test_assertion_rewriting(tmp_path):
+    """pytest's own import hook comes before ours, and rewrites the test that imports us."""
+    (tmp_path / "test_application.py").write_text(
+        f"{MEET_THE_RACE}\n"
+        "def test_application(capsys):\n"
+        "    meet_the_race()\n"
+        f"    assert capsys.readouterr().out == '{CURED}\\n'\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    [*_, summary] = run("-m", "pytest", "-q", cwd=tmp_path, env=environ)
+    assert summary.startswith("1 passed")
+
+
+def test_post_import_hook_of_wrapt(python):
+    """Another import hook for the same module, before ours or after it."""
+    hook = (
+        "import wrapt\n"
+        "seen = []\n"
+        "wrapt.when_imported('websockets.sync.connection')(lambda module: seen.append(module))\n"
+    )
+    for program in (hook + MEET_THE_RACE, f"import websockets_closefix\n{hook}{MEET_THE_RACE}"):
+        result = python(f"{program}\nmeet_the_race(); print(len(seen))")
+        assert result.stdout.splitlines() == [CURED, "1"]
+
+
+def test_gevent(python):
+    pytest.importorskip("gevent")
+    result = python(
+        f"from gevent import monkey; monkey.patch_all()\n{MEET_THE_RACE}\nmeet_the_race()",
+        "-Wignore",
+    )
+    assert result.stdout.splitlines() == [CURED]
