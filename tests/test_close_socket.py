@@ -297,6 +297,15 @@ def ping_when(demand):
     return behave
 
 
+class Backport(ClientConnection):
+    """Has a method of 15.0, which there requires the mutex."""
+
+    terminated_under_mutex = False
+
+    def terminate_pending_pings(self):
+        self.terminated_under_mutex = self.protocol_mutex.locked()
+
+
 @pytest.fixture
 def dying():
     """Connect; when told to, the parser dies and the reader thread closes the socket."""
@@ -310,7 +319,13 @@ def dying():
     logger = logging.Logger("test", logging.INFO)
     logger.addFilter(remember)
     with peer(ping_when(demand)) as uri:
-        websocket = open_connection(uri, logger=logger, compression=None, close_timeout=0.1)
+        websocket = open_connection(
+            uri,
+            logger=logger,
+            compression=None,
+            close_timeout=0.1,
+            create_connection=Backport,
+        )
         websocket.protocol.extensions = [Exploding()]
         websocket.records = records
         yield websocket, demand
@@ -579,23 +594,13 @@ def test_called_through_the_class(repairs):
     assert repairs() == 0
 
 
-def test_pings_of_a_backport_are_acknowledged(impatient):
+def test_pings_of_a_backport_are_acknowledged_under_the_mutex(dying):
     """ack_on_close came in 15.0; no affected release has it."""
-
-    class Backport(ClientConnection):
-        terminated = False
-
-        def terminate_pending_pings(self):
-            assert self.protocol_mutex.locked()
-            self.terminated = True
-
-    with peer(stay_silent) as uri:
-        websocket = open_connection(uri, logger=quiet_logger(), create_connection=Backport)
-        websocket.protocol.parser.close()
-        with websocket.protocol_mutex, pytest.raises(ConnectionClosedError):
-            websocket.close_socket()
-        websocket.recv_events_thread.join(5)
-    assert websocket.terminated
+    websocket, demand = dying
+    demand.set()
+    with pytest.raises(ConnectionClosedError):
+        websocket.recv(timeout=5)
+    assert websocket.terminated_under_mutex
 
 
 def test_other_exceptions_come_through():
