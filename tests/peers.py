@@ -86,5 +86,18 @@ def silent_client(uri, context=None):
         yield sock
 
 
+class SignallingSocket(_provoke.HoldingSocket):
+    """Tells when it is about to send more than any buffer takes, which blocks."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.blocking = threading.Event()
+
+    def sendall(self, data, flags=0):
+        if len(data) > 2**20:
+            self.blocking.set()
+        super().sendall(data, flags)
+
+
 def uri_of(listener, *, secure):
     return f"{'wss' if secure else 'ws'}://127.0.0.1:{listener.getsockname()[1]}"

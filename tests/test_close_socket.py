@@ -33,7 +33,7 @@ from websockets_closefix import _provoke
 from websockets_closefix._provoke import HoldingSocket, observe, open_connection, peer, stay_silent
 
 from .conftest import affected
-from .peers import client_context, server, silent_client, tls_context, tls_peer
+from .peers import SignallingSocket, client_context, server, silent_client, tls_context, tls_peer
 
 pytestmark = affected
 
@@ -239,23 +239,16 @@ def test_handler_whose_client_resets_the_connection(repairs):
 def test_hangs_up_before_it_waits_for_the_mutex(patient):
     """A thread blocked in sendall() holds the mutex, and only hanging up releases it."""
 
-    class Signalling(HoldingSocket):
-        sending = threading.Event()
-
-        def sendall(self, data, flags=0):
-            if len(data) > 2**20:
-                self.sending.set()
-            super().sendall(data, flags)
-
     release_peer = threading.Event()
     with peer(lambda sock: release_peer.wait(10)) as uri:
-        websocket = open_connection(uri, sock=Signalling.connected_to(uri), compression=None)
+        sock = SignallingSocket.connected_to(uri)
+        websocket = open_connection(uri, sock=sock, compression=None)
         outcomes = []
         sender = threading.Thread(
             target=lambda: outcomes.append(observe(websocket, lambda: websocket.send(bytes(2**26))))
         )
         sender.start()
-        assert Signalling.sending.wait(5)
+        assert sock.blocking.wait(5)
         closer = threading.Thread(target=websocket.close_socket)
         closer.start()
         closer.join(5)

@@ -10,9 +10,10 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 from websockets.sync.connection import Connection
 
-from websockets_closefix._provoke import HoldingSocket, open_connection, peer, stay_silent
+from websockets_closefix._provoke import open_connection, peer, stay_silent
 from websockets_closefix.resilience import _keepalive, keepalive
 
+from ..peers import SignallingSocket
 from .conftest import serving
 from .relay import Relay
 
@@ -165,17 +166,9 @@ def test_without_ping_timeout_it_only_pings(relay):
 def test_peer_that_cannot_be_written_to_is_hung_up():
     """A thread blocked in send() holds the mutex, so that not even a ping gets out."""
 
-    class Signalling(HoldingSocket):
-        sending = threading.Event()
-
-        def sendall(self, data, flags=0):
-            if len(data) > 2**20:
-                self.sending.set()
-            super().sendall(data, flags)
-
     done = threading.Event()
     with peer(lambda sock: done.wait(10)) as uri:
-        sock = Signalling.connected_to(uri)
+        sock = SignallingSocket.connected_to(uri)
         websocket = open_connection(uri, sock=sock, compression=None, **OFF)
         raised = []
 
@@ -187,7 +180,7 @@ def test_peer_that_cannot_be_written_to_is_hung_up():
 
         sender = threading.Thread(target=send)
         sender.start()
-        assert Signalling.sending.wait(5)
+        assert sock.blocking.wait(5)
         with keepalive(websocket, ping_interval=0.1, ping_timeout=0.1):
             sender.join(10)
         done.set()
