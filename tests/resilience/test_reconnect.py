@@ -155,6 +155,7 @@ def test_fatal_refusal(one_refusal, sleeps, status):
     with one_refusal(status) as uri, pytest.raises(InvalidStatus) as raised:
         next(iter(reconnect(uri)))
     assert raised.value.response.status_code == status
+    assert raised.value.__cause__ is not raised.value
     assert sleeps == []
 
 
