@@ -5,7 +5,7 @@ from __future__ import annotations
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "tests"]
+nox.options.sessions = ["lint", "tests", "oldest_wrapt"]
 
 AFFECTED = ["13.1", "14.0", "14.1"]
 UNAFFECTED = ["11.0.3", "12.0", "13.0.1", "14.2", "15.0.1", "16.1.1", "17.4"]
@@ -24,6 +24,21 @@ def lint(session: nox.Session) -> None:
 @nox.parametrize("websockets", AFFECTED + UNAFFECTED)
 def tests(session: nox.Session, websockets: str) -> None:
     """Run the suite: the shim at work on affected releases, hands off on the others."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[test]", "gevent")
     session.install(f"websockets=={websockets}")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def oldest_wrapt(session: nox.Session) -> None:
+    """Run the suite with the oldest wrapt that pyproject.toml allows."""
+    session.install("-e", ".[test]", "wrapt==1.15.0")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("websockets", AFFECTED)
+def schedules(session: nox.Session, websockets: str) -> None:
+    """Explore thread schedules, for some ten minutes a release; not part of CI."""
+    session.install("-e", ".", "frontrun==0.7.0", f"websockets=={websockets}")
+    session.run("frontrun", "python", "-m", "tests.schedules", *session.posargs)

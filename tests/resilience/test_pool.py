@@ -142,7 +142,8 @@ def test_connection_whose_borrower_left_with_an_exception_is_discarded(echo_uri)
 def test_discarding_a_connection_whose_peer_never_answers_is_bounded(monkeypatch):
     monkeypatch.setattr(_pool, "DISCARD_TIMEOUT", 0.05)
     with _provoke.peer(_provoke.stay_silent) as uri, ConnectionPool(uri, close_timeout=300) as pool:
-        leave_with_an_exception(pool, lambda websocket: None)
+        websocket = leave_with_an_exception(pool, lambda websocket: None)
+        assert websocket.close_timeout == 0.05
         assert pool.get_stats()["pool_size"] == 0
 
 
@@ -293,6 +294,9 @@ def test_min_size_is_opened_at_once_and_kept(echo_uri):
         with pool.connection(), pool.connection(), pool.connection():
             assert pool.get_stats()["pool_size"] == 3
         wait_for(pool, lambda: len(pool._idle) == pool._slots == 2)
+        with pool._changed:  # two connections that have been idle for ages
+            pool._idle = type(pool._idle)(entry._replace(since=0) for entry in pool._idle)
+            assert pool._take_outdated() == []
 
 
 def test_min_size_is_tried_again_until_the_server_is_there(unused_uri, monkeypatch):
