@@ -39,6 +39,6 @@ def oldest_wrapt(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("websockets", AFFECTED)
 def schedules(session: nox.Session, websockets: str) -> None:
-    """Explore thread schedules, for some ten minutes a release; not part of CI."""
+    """Explore thread schedules, some five minutes a release; too long for CI."""
     session.install("-e", ".", "frontrun==0.7.0", f"websockets=={websockets}")
     session.run("frontrun", "python", "-m", "tests.schedules", *session.posargs)

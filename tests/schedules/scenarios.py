@@ -1,0 +1,171 @@
+"""What the threads of a dying connection do, on a socket that fails."""
+
+from __future__ import annotations
+
+import errno
+import queue
+import threading
+from typing import Any, Callable, NamedTuple
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+from websockets.protocol import CONNECTING, OPEN
+from websockets.sync.client import ClientConnection
+from websockets.uri import parse_uri
+
+MESSAGE = Frame(Opcode.TEXT, b"hello").serialize(mask=False)
+
+
+class Scenario(NamedTuple):
+    """What the callers do, and what comes in before the connection is reset."""
+
+    callers: list[Callable[[ClientConnection], Any]]
+    incoming: tuple[bytes, ...] = ()
+    sends: bool = False  # whether sendall() works
+    has_reader: bool = True
+    state: Any = OPEN
+
+
+def connect(connection):
+    """As websockets.sync.client.connect() from where the socket is connected."""
+    try:
+        connection.handshake()
+    except Exception:
+        connection.close_socket()
+        connection.recv_events_thread.join()
+        raise
+
+
+def close_socket(connection):
+    connection.close_socket()
+
+
+def send(connection):
+    connection.send("lost")
+
+
+SCENARIOS = {
+    "close_socket": Scenario([close_socket]),
+    "send": Scenario([send]),
+    "ping": Scenario([lambda connection: connection.ping()]),
+    "pong": Scenario([lambda connection: connection.pong()]),
+    "close": Scenario([lambda connection: connection.close()]),
+    "recv": Scenario([lambda connection: connection.recv()]),
+    "recv, a message waiting": Scenario([lambda connection: connection.recv()], (MESSAGE,)),
+    "close_socket twice, no reader": Scenario([close_socket, close_socket], has_reader=False),
+    "handshake": Scenario([connect], sends=True, state=CONNECTING),
+}
+
+
+class FailingSocket:
+    """Delivers what is coming in, then is reset by the peer."""
+
+    def __init__(self, incoming, sends):
+        self.incoming, self.sends = list(incoming), sends
+
+    def recv(self, bufsize):
+        if self.incoming:
+            return self.incoming.pop(0)
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    def sendall(self, data):
+        if not self.sends:
+            raise BrokenPipeError(errno.EPIPE, "broken pipe")
+
+    def shutdown(self, how):
+        pass
+
+    def close(self):
+        pass
+
+    def settimeout(self, timeout):
+        pass
+
+
+class ExploredReader(threading.Thread):
+    """Stands for the reader thread, whose work is done by a worker of the exploration."""
+
+    def __init__(self):
+        super().__init__()
+        self.ended = threading.Event()
+
+    def join(self, timeout=None):
+        self.ended.wait(timeout)
+
+    def is_alive(self):
+        return not self.ended.is_set()
+
+
+class ExploredConnection(ClientConnection):
+    """Doesn't start to receive before the exploration does."""
+
+    exploring = False
+
+    def recv_events(self):
+        if self.exploring:
+            super().recv_events()
+
+
+class State:
+    """One connection, and what came out of its threads."""
+
+    def __init__(self, scenario):
+        protocol = ClientProtocol(parse_uri("ws://127.0.0.1"), state=scenario.state)
+        sock = FailingSocket(scenario.incoming, scenario.sends)
+        connection = ExploredConnection(sock, protocol, close_timeout=1)
+        connection.recv_events_thread.join()
+        connection.response_rcvd.clear()
+        connection.exploring = True
+        connection.recv_events_thread = ExploredReader()
+        if scenario.state is OPEN:
+            connection.response = object()  # else the first frame counts as the response
+        if hasattr(connection.recv_messages, "frames"):
+            # A SimpleQueue is written in C, where the scheduler doesn't see that it blocks.
+            connection.recv_messages.frames = queue.Queue()
+        self.connection = connection
+        self.callers = [None] * len(scenario.callers)
+        self.reader = None
+
+    def call(self, number, act):
+        try:
+            act(self.connection)
+        except Exception as exc:
+            self.callers[number] = exc
+
+    def receive(self):
+        reader = self.connection.recv_events_thread
+        worker = threading._active[threading.get_ident()]
+        threading._active[threading.get_ident()] = reader  # what current_thread() returns
+        try:
+            self.connection.recv_events()
+        except Exception as exc:
+            self.reader = exc
+        finally:
+            threading._active[threading.get_ident()] = worker
+            reader.ended.set()
+
+    def outcome(self):
+        return (
+            tuple(describe(exc) for exc in self.callers),
+            describe(self.reader),
+            self.connection.protocol.state.name,
+            self.connection.recv_messages.closed,
+        )
+
+    def leaked(self):
+        callers_leaked = any(
+            isinstance(exc, (AssertionError, EOFError, RuntimeError, StopIteration, ValueError))
+            for exc in self.callers
+        )
+        return callers_leaked or self.reader is not None
+
+
+def describe(exc):
+    """Reduce an exception to what two releases can be compared by."""
+    if exc is None:
+        return None
+    codes = ()
+    if isinstance(exc, ConnectionClosed):
+        codes = tuple(close.code if close else None for close in (exc.rcvd, exc.sent))
+    return type(exc).__name__, codes, exc.__cause__ and type(exc.__cause__).__name__
