@@ -27,7 +27,7 @@ from websockets_closefix import _provoke
 def meet_the_race():
     with _provoke.peer(_provoke.stay_silent) as uri:
         outcome = _provoke.reader_held(uri)
-    print(websockets_closefix.status().state, type(outcome.caller).__name__, flush=True)
+    print(f"{websockets_closefix.status().state} {type(outcome.caller).__name__}", flush=True)
 """
 
 CURED = "applied ConnectionClosedError"
@@ -62,8 +62,8 @@ def test_fork(python):
         f"{MEET_THE_RACE}\n"
         "import os\n"
         "pid = os.fork()\n"
-        "meet_the_race()\n"
-        "if pid: assert os.waitpid(pid, 0)[1] == 0\n",
+        "if pid: assert os.waitpid(pid, 0)[1] == 0\n"
+        "meet_the_race()\n",
         "-Wignore",
     )
     assert result.stdout.splitlines() == [CURED, CURED]
