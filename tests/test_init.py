@@ -13,7 +13,7 @@ import websockets_closefix
 from websockets_closefix import _gate, _provoke
 from websockets_closefix._gate import is_ours, layers
 
-from .builds import FIXED, FLAWED, write_build
+from .builds import FIXED, FLAWED, WITHOUT_PROTOCOL, write_build
 from .conftest import ROOT, affected, installed_release
 
 VERSION = installed_release()
@@ -314,6 +314,15 @@ def test_websockets_from_before_the_threading_implementation(python, tmp_path):
     (build / "websockets" / "sync").rmdir()
     result = python(SHOW + "import websockets; show()", PYTHONPATH=f"{build}:{ROOT}")
     assert result.stdout.splitlines() == ["not-affected 10.4"]
+
+
+def test_resilience_says_which_websockets_it_needs(python, tmp_path):
+    build = write_build(tmp_path / "build", "12.0", WITHOUT_PROTOCOL)
+    result = python(
+        "try: import websockets_closefix.resilience\nexcept ImportError as exc: print(exc)",
+        PYTHONPATH=f"{build}:{ROOT}",
+    )
+    assert "needs websockets 13.1 or later" in result.stdout
 
 
 @affected

@@ -6,8 +6,13 @@ Three remedies in the form that websockets, or the field, settled on later. They
 
 """
 
-from ._keepalive import keepalive
-from ._pool import ConnectionPool, PoolClosed, PoolTimeout
-from ._reconnect import reconnect
+try:
+    from ._keepalive import keepalive
+    from ._pool import ConnectionPool, PoolClosed, PoolTimeout
+    from ._reconnect import reconnect
+except ImportError as exc:
+    raise ImportError(
+        "websockets_closefix.resilience needs websockets 13.1 or later: upgrade websockets"
+    ) from exc
 
 __all__ = ["ConnectionPool", "PoolClosed", "PoolTimeout", "keepalive", "reconnect"]
