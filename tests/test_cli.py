@@ -72,10 +72,11 @@ def test_without_websockets(command, tmp_path, arguments):
     assert "no websockets here" in line
 
 
-def test_with_websockets_from_before_the_threading_implementation(command, tmp_path):
+@pytest.mark.parametrize("name", ["status", "verify"])
+def test_with_websockets_from_before_the_threading_implementation(command, tmp_path, name):
     build = write_build(tmp_path / "build", "10.4", "")
     (build / "websockets" / "sync" / "connection.py").unlink()
-    result = command("status", PYTHONPATH=f"{build}:{ROOT}")
+    result = command(name, PYTHONPATH=f"{build}:{ROOT}")
     assert result.stdout.startswith("not-affected: websockets 10.4 has no websockets.sync")
 
 

@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = f"websockets.sync can't be imported here ({exc}): there is nothing to examine"
         print(f"websockets-closefix: {reason}", file=sys.stderr)
         return 1
-    if arguments.command == "verify":
+    # Without websockets.sync there is nothing to verify, and the status says so.
+    if arguments.command == "verify" and websockets_closefix.CONNECTION_MODULE in sys.modules:
         return verify(arguments.trials, as_json=arguments.json)
     return status(as_json=arguments.json)
 
