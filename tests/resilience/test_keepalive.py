@@ -148,6 +148,41 @@ def test_ends_with_the_block_while_it_waits_for_a_pong(relay, inattentive):
     websocket.close()
 
 
+class SignallingLock:
+    """Tells when somebody tries to take it with a bound, as only keepalive() does."""
+
+    def __init__(self, lock):
+        self.lock, self.awaited = lock, threading.Event()
+
+    def acquire(self, timeout=-1):
+        self.awaited.set()
+        return self.lock.acquire(timeout=timeout)
+
+    def __getattr__(self, name):
+        return getattr(self.lock, name)
+
+    def __enter__(self):
+        return self.lock.__enter__()
+
+    def __exit__(self, *exc_info):
+        return self.lock.__exit__(*exc_info)
+
+
+@pytest.mark.parametrize("timeouts", [(0.01, 0.8), (0.8, None)])
+def test_does_nothing_after_the_block_if_it_waited_for_the_mutex(echo_uri, timeouts, monkeypatch):
+    monkeypatch.setattr(_keepalive, "CHECK_INTERVAL", 0.2)
+    ping_interval, ping_timeout = timeouts
+    websocket = open_connection(echo_uri, **OFF)
+    lock = websocket.protocol_mutex = SignallingLock(websocket.protocol_mutex)
+    with lock.lock:
+        with keepalive(websocket, ping_interval=ping_interval, ping_timeout=ping_timeout) as alive:
+            assert lock.awaited.wait(5)
+        assert not thread_of(alive).is_alive()
+    websocket.send("still open")
+    assert websocket.recv(timeout=5) == "still open"
+    websocket.close()
+
+
 def test_ends_with_the_connection(relay):
     websocket = open_connection(relay.uri, **OFF)
     with keepalive(websocket) as alive:

@@ -94,7 +94,7 @@ class keepalive:
             self._stopped = True
             self._awaited.set()
         if self._thread.ident is not None:
-            self._thread.join((self.ping_timeout or 0) + CHECK_INTERVAL)
+            self._thread.join(self._mutex_timeout + CHECK_INTERVAL)
 
     def _run(self) -> None:
         try:
@@ -112,7 +112,10 @@ class keepalive:
 
     def _ping(self) -> bool:
         """Send a ping and wait for the pong; return False if the connection had to be failed."""
-        if not self._can_send():
+        can_send = self._can_send()
+        if self._is_over():
+            return False
+        if not can_send:
             hang_up(self.websocket.socket)
             return False
         sent_at = time.monotonic()
@@ -129,7 +132,7 @@ class keepalive:
     def _can_send(self) -> bool:
         """Tell whether the mutex can be had, which a thread blocked in sendall() holds."""
         mutex = self.websocket.protocol_mutex
-        if acquired := mutex.acquire(timeout=self.ping_timeout or self.ping_interval):
+        if acquired := mutex.acquire(timeout=self._mutex_timeout):
             mutex.release()
         return acquired
 
@@ -147,6 +150,10 @@ class keepalive:
             if remaining <= 0:
                 return False
         return False
+
+    @property
+    def _mutex_timeout(self) -> float:
+        return self.ping_timeout or self.ping_interval
 
     def _is_over(self) -> bool:
         return self._stopped or not self.websocket.recv_events_thread.is_alive()
