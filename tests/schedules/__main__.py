@@ -1,116 +1,93 @@
 """
 Prints, for each scenario, whether the shim is as good as upstream's fix.
 
-Run it as ``frontrun python -m tests.schedules [SCENARIO ...]`` on an affected release.
+Run it as ``python -m tests.schedules --fixed DIRECTORY [SCENARIO ...]`` on an affected release;
+the directory holds websockets 14.2.
 
 """
 
 from __future__ import annotations
 
-import inspect
-import logging
+import argparse
+import concurrent.futures
+import json
+import os
+import subprocess
 import sys
-import textwrap
-import time
+from typing import NamedTuple
 
-import frontrun
-from websockets.sync import connection as connection_module
+from .scenarios import SCENARIOS
 
-import websockets_closefix
-
-from .scenarios import SCENARIOS, State
-
-TOTAL_TIMEOUT = 90
-PREEMPTION_BOUND = 2
-
-FLAWED = """\
-    self.protocol.receive_eof()
-    assert self.protocol.state is CLOSED
-"""
-
-FIXED = """\
-    with self.protocol_mutex:
-        self.protocol.receive_eof()
-        assert self.protocol.state is CLOSED
-"""
+ROW = "{:34}{:>9}{:>13}{:>13}{:>13}  {:7}{}".format
 
 
-def main(names):
-    logging.disable(logging.CRITICAL)
-    websockets_closefix.apply(strict=True)
-    differing = 0
-    row = "{:32}{:>10}{:>10}{:>8}{:>8}  {}".format
-    print(row("scenario", "outcomes", "schedules", "fixed", "leaks", "verdict"))
-    for name in names or SCENARIOS:
-        scenario = SCENARIOS[name]
-        with_shim, shim_runs, shim_exhausted = explore(scenario)
-        websockets_closefix.unapply()
-        leaks = find_leak(scenario)
-        original = connection_module.Connection.close_socket
-        connection_module.Connection.close_socket = with_upstream_fix(original)
-        fixed, fixed_runs, fixed_exhausted = explore(scenario)
-        connection_module.Connection.close_socket = original
-        websockets_closefix.apply()
-        same = with_shim == fixed
-        differing += not same
-        verdict = "same" if same else f"differ: {with_shim ^ fixed}"
-        if not (shim_exhausted and fixed_exhausted):
-            verdict += f", stopped after {TOTAL_TIMEOUT} s"
-        print(row(name, len(with_shim), shim_runs, fixed_runs, leaks, verdict), flush=True)
-    return 1 if differing else 0
+class Explorations(NamedTuple):
+    """What one scenario ended in."""
+
+    shim: dict
+    fix: dict  # upstream's, in the source of the same release
+    fixed: dict  # the first release with the fix
+    unpatched: dict
 
 
-def explore(scenario):
-    """Return the set of outcomes, how many schedules were run, and whether that was all."""
-    outcomes = set()
-    started = time.monotonic()
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m tests.schedules", description=__doc__)
+    parser.add_argument("--fixed", metavar="DIRECTORY", required=True)
+    parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", choices=[[], *SCENARIOS])
+    arguments = parser.parse_args(argv)
+    names = arguments.scenarios or list(SCENARIOS)
+    print(ROW("schedules until exhausted", "outcomes", "shim", "fix", "14.2", "leaks", "verdict"))
+    bad = 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as executor:
+        pending = {name: submit(executor, name, arguments.fixed) for name in names}
+        for name, futures in pending.items():
+            found = Explorations(*(future.result() for future in futures))
+            differences = list(compare(found))
+            bad += bool(differences)
+            verdict = "; ".join(differences) or "as the fix, as 14.2"
+            runs = [describe_search(exploration) for exploration in found[:3]]
+            leaks = "yes" if found.unpatched["leaked"] else "no"
+            print(ROW(name, len(found.shim["outcomes"]), *runs, leaks, verdict), flush=True)
+    return 1 if bad else 0
 
-    def remember(state):
-        outcomes.add(state.outcome())
-        return True
 
-    result = run(scenario, remember, stop_on_first=False)
-    result.assert_holds()  # else no schedule completed, or there was a deadlock
-    return outcomes, result.num_explored, time.monotonic() - started < TOTAL_TIMEOUT
-
-
-def find_leak(scenario):
-    """Tell whether the exploration is able to find the flaw at all."""
-    result = run(scenario, lambda state: not state.leaked(), stop_on_first=True)
-    return "no" if result.property_holds else "yes"
-
-
-def run(scenario, invariant, *, stop_on_first):
-    workers = [
-        lambda state, number=number, act=act: state.call(number, act)
-        for number, act in enumerate(scenario.callers)
-    ]
-    if scenario.has_reader:
-        workers.append(State.receive)
-    return frontrun.explore(
-        setup=lambda: State(scenario),
-        workers=workers,
-        invariant=invariant,
-        clock="virtual",
-        detect_io=False,
-        preemption_bound=PREEMPTION_BOUND,
-        reproduce_on_failure=0,
-        stop_on_first=stop_on_first,
-        timeout_per_run=20,
-        total_timeout=TOTAL_TIMEOUT,
-        trace_packages=["websockets.*", "websockets_closefix.*"],
+def submit(executor, name, fixed_directory):
+    fixed = {"PYTHONPATH": os.pathsep.join([fixed_directory, os.getcwd()])}
+    return Explorations(
+        executor.submit(explore, "shim", name),
+        executor.submit(explore, "fix", name),
+        executor.submit(explore, "as-it-is", name, **fixed),
+        executor.submit(explore, "leak", name),
     )
 
 
-def with_upstream_fix(close_socket):
-    """Return close_socket with the two lines of 14.2 in the place of those of 13.1 to 14.1."""
-    source = textwrap.dedent(inspect.getsource(close_socket))
-    assert FLAWED in source
-    namespace = {}
-    code = compile(source.replace(FLAWED, FIXED), connection_module.__file__, "exec")
-    exec(code, vars(connection_module), namespace)
-    return namespace["close_socket"]
+def explore(what, name, **environ):
+    """Explore in a process of its own; frontrun has to be there before websockets is."""
+    result = subprocess.run(
+        ["frontrun", sys.executable, "-m", "tests.schedules.explore", what, name],
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def compare(found):
+    """Yield what is different with the shim, as far as the searches can tell."""
+    shim, fix, fixed = (set(map(str, found[i]["outcomes"])) for i in range(3))
+    if found.fix["exhausted"] and shim - fix:
+        yield f"not with the fix: {shim - fix}"
+    if found.shim["exhausted"] and fix - shim:
+        yield f"only with the fix: {fix - shim}"
+    if found.fixed["exhausted"] and shim - fixed:
+        yield f"not on {found.fixed['version']}: {shim - fixed}"
+
+
+def describe_search(exploration):
+    """Say how far a search went: a plus where a limit stopped it."""
+    return f"{exploration['schedules']}{'' if exploration['exhausted'] else '+'}"
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
 MESSAGE = Frame(Opcode.TEXT, b"hello").serialize(mask=False)
+CLOSE = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=False)
 
 
 class Scenario(NamedTuple):
@@ -25,6 +26,8 @@ class Scenario(NamedTuple):
     sends: bool = False  # whether sendall() works
     has_reader: bool = True
     state: Any = OPEN
+    preemption_bound: int = 2
+    total_timeout: float = 600  # seconds
 
 
 def connect(connection):
@@ -45,16 +48,23 @@ def send(connection):
     connection.send("lost")
 
 
+def close(connection):
+    connection.close()
+
+
 SCENARIOS = {
     "close_socket": Scenario([close_socket]),
     "send": Scenario([send]),
     "ping": Scenario([lambda connection: connection.ping()]),
     "pong": Scenario([lambda connection: connection.pong()]),
-    "close": Scenario([lambda connection: connection.close()]),
+    "close": Scenario([close]),
     "recv": Scenario([lambda connection: connection.recv()]),
     "recv, a message waiting": Scenario([lambda connection: connection.recv()], (MESSAGE,)),
     "close_socket twice, no reader": Scenario([close_socket, close_socket], has_reader=False),
     "handshake": Scenario([connect], sends=True, state=CONNECTING),
+    "close, and a close frame arrives": Scenario([close], (CLOSE,), sends=True),
+    "close, and send, and a reader": Scenario([close, send], total_timeout=120),
+    "close_socket twice, and a reader": Scenario([close_socket] * 2, total_timeout=120),
 }
 
 
