@@ -44,7 +44,7 @@ def main(argv=None):
             found = Explorations(*(future.result() for future in futures))
             differences = list(compare(found))
             bad += bool(differences)
-            verdict = "; ".join(differences) or "as the fix, as 14.2"
+            verdict = "; ".join(differences) or describe_sameness(found)
             runs = [describe_search(exploration) for exploration in found[:3]]
             leaks = "yes" if found.unpatched["leaked"] else "no"
             print(ROW(name, len(found.shim["outcomes"]), *runs, leaks, verdict), flush=True)
@@ -80,8 +80,18 @@ def compare(found):
         yield f"not with the fix: {shim - fix}"
     if found.shim["exhausted"] and fix - shim:
         yield f"only with the fix: {fix - shim}"
-    if found.fixed["exhausted"] and shim - fixed:
-        yield f"not on {found.fixed['version']}: {shim - fixed}"
+    if found.fixed["exhausted"] and shim - fix - fixed:
+        yield f"not on {found.fixed['version']}: {shim - fix - fixed}"
+
+
+def describe_sameness(found):
+    """Say whether the first fixed release differs from the fix in something else."""
+    others = {str(outcome) for outcome in found.fix["outcomes"]}
+    others -= {str(outcome) for outcome in found.fixed["outcomes"]}
+    version = found.fixed["version"]
+    if others and found.fixed["exhausted"]:
+        return f"as the fix; {version} has changed {others} besides"
+    return f"as the fix, as {version}"
 
 
 def describe_search(exploration):

@@ -84,7 +84,7 @@ def explore(scenario, invariant, *, stop_on_first):
         setup=lambda: State(scenario),
         workers=workers,
         invariant=invariant,
-        clock="virtual",
+        clock=scenario.clock,
         detect_io=False,
         preemption_bound=scenario.preemption_bound,
         reproduce_on_failure=0,
