@@ -14,6 +14,8 @@ import pytest
 import websockets_closefix
 from websockets_closefix import _gate
 
+from .environments import environment, environment_of_the_session  # noqa: F401
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["State", "Status", "UnrecognisedWebsockets", "apply", "status", "unapply"]
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 CONNECTION_MODULE = "websockets.sync.connection"
 
@@ -192,6 +192,19 @@ def _warn(message: str) -> None:
     except Exception:  # python -W error: said all the same, but nothing stops for it
         print(message, file=sys.stderr)
 
+
+def _importers() -> "list[tuple[object, str]]":
+    importers = []
+    frame = sys._getframe(2)
+    while frame is not None:
+        importers.append((frame.f_globals.get("__name__"), frame.f_code.co_filename))
+        frame = frame.f_back  # type: ignore[assignment]
+    return importers
+
+
+# Name and file of each module that this import is part of, innermost first: by them the status
+# command tells a .pth file, sitecustomize and the like apart.
+_imported_by = _importers()
 
 if not _switched_off():
     _arm()

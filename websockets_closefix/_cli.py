@@ -8,9 +8,12 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, Callable, NoReturn
 
 import websockets_closefix
+
+from . import _run, _site
+from ._refused import Refused
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,23 +24,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; by default those of the process.
 
     Returns:
-        Exit code: 0 where closing a connection is safe, 1 where it isn't.
+        Exit code: 0 where closing a connection is safe and what was asked for is done, else 1.
 
     Raises:
         SystemExit: With code 2, after one line on stderr, if the arguments are wrong.
 
     """
     arguments = parser().parse_args(argv)
+    command: Callable[..., int] = arguments.function
     try:
-        import_websockets()
-    except Exception as exc:
-        reason = f"websockets.sync can't be imported here ({exc}): there is nothing to examine"
-        print(f"websockets-closefix: {reason}", file=sys.stderr)
+        return command(arguments)
+    except Refused as exc:
+        print(f"websockets-closefix: {exc}", file=sys.stderr)
         return 1
-    # Without websockets.sync there is nothing to verify, and the status says so.
-    if arguments.command == "verify" and websockets_closefix.CONNECTION_MODULE in sys.modules:
-        return verify(arguments.trials, as_json=arguments.json)
-    return status(as_json=arguments.json)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,29 +47,80 @@ def parser() -> argparse.ArgumentParser:
         "Without a command: status.",
     )
     root.add_argument("--version", action="version", version=websockets_closefix.__version__)
-    root.set_defaults(command="status", json=False)
-    commands = root.add_subparsers(dest="command", metavar="COMMAND")
-    status_parser = commands.add_parser(
+    root.set_defaults(function=status, json=False)
+    commands = root.add_subparsers(metavar="COMMAND")
+    for add_command in (add_status, add_verify, add_enable, add_disable, add_run):
+        add_command(commands)
+    return root
+
+
+def add_status(commands: Any) -> None:
+    """Describe ``status``."""
+    parser = commands.add_parser(
         "status",
-        help="tell whether closing a connection is safe here",
+        help="tell whether closing a connection is safe here, and who holds websockets back",
         description="Examine the installed websockets. Exit 0 where closing is safe, else 1.",
     )
-    verify_parser = commands.add_parser(
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(function=status)
+
+
+def add_verify(commands: Any) -> None:
+    """Describe ``verify``."""
+    parser = commands.add_parser(
         "verify",
         help="provoke the race here, without the shim and with it",
         description="Provoke the race on connections to 127.0.0.1, first without the shim and "
         "then with it. Exit 0 where nothing leaked with the shim, else 1.",
     )
-    verify_parser.add_argument(
+    parser.add_argument(
         "--trials",
         metavar="N",
         type=positive,
         default=300,
         help="how many connections to close without forcing anything (default: %(default)s)",
     )
-    for command in (status_parser, verify_parser):
-        command.add_argument("--json", action="store_true", help="print JSON")
-    return root
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(function=verify)
+
+
+def add_enable(commands: Any) -> None:
+    """Describe ``enable``."""
+    parser = commands.add_parser(
+        "enable",
+        help="switch the shim on for every Python process of this environment",
+        description=f"Write {' and '.join(_site.FILES)} into the site-packages of the Python that "
+        "runs this command. Exit 0 where new processes are covered, else 1, with nothing written.",
+    )
+    parser.add_argument("--user", action="store_true", help="into the user's site-packages")
+    parser.set_defaults(function=enable)
+
+
+def add_disable(commands: Any) -> None:
+    """Describe ``disable``."""
+    parser = commands.add_parser(
+        "disable",
+        help="undo enable",
+        description=f"Remove {' and '.join(_site.FILES)}, which enable wrote. Do it before "
+        "uninstalling: from 3.15 on, Python complains of a .start file whose package is gone.",
+    )
+    parser.add_argument("--user", action="store_true", help="from the user's site-packages")
+    parser.set_defaults(function=disable)
+
+
+def add_run(commands: Any) -> None:
+    """Describe ``run``."""
+    parser = commands.add_parser(
+        "run",
+        usage="%(prog)s [-h] SCRIPT ... | -m MODULE ...",
+        help="start a program with the shim switched on",
+        description="Start a program as Python itself would, with the shim switched on. The "
+        "Python processes that it starts are covered too, because they inherit PYTHONPATH; not "
+        "those that are given another one, or Python's options -E, -I or -S.",
+    )
+    parser.add_argument("-m", action="store_true", dest="module", help="start a module")
+    parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.set_defaults(function=run, parser=parser)
 
 
 class Parser(argparse.ArgumentParser):
@@ -88,29 +138,61 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def import_websockets() -> None:
-    """Have the installed websockets examined, though nobody in this process has needed it yet."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the verdict is about to be printed anyway
-        importlib.import_module("websockets")
-        if websockets_closefix.status().state != "not-affected":  # it is, if it has no sync
-            importlib.import_module(websockets_closefix.CONNECTION_MODULE)
-
-
-def status(*, as_json: bool) -> int:
+def status(arguments: argparse.Namespace) -> int:
     """Print where this environment stands."""
-    found = websockets_closefix.status()
-    print(json.dumps(found._asdict(), indent=2) if as_json else f"{found.state}: {found}")
-    return 0 if found.state in ("applied", "not-affected") else 1
+    from . import _report
+
+    import_websockets()
+    found = _report.gather()
+    print(json.dumps(found, indent=2) if arguments.json else _report.as_text(found))
+    return 0 if found["state"] in ("applied", "not-affected") else 1
 
 
-def verify(trials: int, *, as_json: bool) -> int:
+def verify(arguments: argparse.Namespace) -> int:
     """Print what closing does here, without the shim and with it."""
+    import_websockets()
+    if websockets_closefix.CONNECTION_MODULE not in sys.modules:
+        return status(arguments)  # there is nothing to verify, and it says why
     from . import _verify
 
-    report = _verify.verify(trials, rewrite_line if sys.stderr.isatty() else None)
-    print(json.dumps(_verify.as_json(report), indent=2) if as_json else _verify.as_text(report))
+    report = _verify.verify(arguments.trials, rewrite_line if sys.stderr.isatty() else None)
+    print(
+        json.dumps(_verify.as_json(report), indent=2) if arguments.json else _verify.as_text(report)
+    )
     return 1 if report.leaked else 0
+
+
+def enable(arguments: argparse.Namespace) -> int:
+    """Switch the shim on for the environment, and print what was done."""
+    print(*_site.enable(_site.site_packages(user=arguments.user)), sep="\n")
+    return 0
+
+
+def disable(arguments: argparse.Namespace) -> int:
+    """Undo :func:`enable`, and print what was done."""
+    print(*_site.disable(_site.site_packages(user=arguments.user)), sep="\n")
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start a program; returns on Windows alone."""
+    if not arguments.program:
+        arguments.parser.error("it needs a SCRIPT, or -m and a MODULE")
+    return _run.run([*(["-m"] if arguments.module else []), *arguments.program])
+
+
+def import_websockets() -> None:
+    """Have the installed websockets examined, though nobody in this process has needed it yet."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the verdict is about to be printed anyway
+            importlib.import_module("websockets")
+            if websockets_closefix.status().state != "not-affected":  # it is, if it has no sync
+                importlib.import_module(websockets_closefix.CONNECTION_MODULE)
+    except Exception as exc:
+        raise Refused(
+            f"websockets.sync can't be imported here ({exc}): there is nothing to examine"
+        ) from exc
 
 
 def rewrite_line(text: str) -> None:

@@ -1,0 +1,76 @@
+"""A virtual environment to be switched on and off, with the packages of the running one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import websockets_closefix
+
+VENDOR = Path(__file__).with_name("vendor.py")
+CURED = ["ConnectionClosedError NoneType", "NoneType NoneType"]
+LEAKED = ["AssertionError NoneType", "NoneType AssertionError"]
+PACKAGES = [sysconfig.get_path("purelib"), str(Path(websockets_closefix.__file__).parents[1])]
+
+
+class Environment(NamedTuple):
+    python: str
+    site_packages: Path
+
+    def run(self, *arguments, code=0, **environ):
+        """Run its interpreter, somewhere where nothing can be imported from."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        result = subprocess.run(
+            [self.python, *map(str, arguments)],
+            cwd="/",
+            env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **environ},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert result.returncode == code, result.stderr
+        return result
+
+    def command(self, *arguments, **kwargs):
+        return self.run("-m", "websockets_closefix", *arguments, **kwargs)
+
+    def install(self, folders):
+        """Make what is in these folders importable, and nothing else."""
+        (self.site_packages / "a.pth").write_text("".join(f"{folder}\n" for folder in folders))
+
+    def meets_the_race(self, *switch, **environ):
+        """Return what comes out of a program that meets the race."""
+        return self.run(*switch, VENDOR, **environ).stdout.splitlines()
+
+    def startup_files(self):
+        return sorted(path.name for path in self.site_packages.glob("websockets_closefix*"))
+
+
+@pytest.fixture(scope="session")
+def environment_of_the_session(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True, with_pip=False)
+    python = folder / "bin" / "python"
+    site_packages = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return Environment(str(python), Path(site_packages.stdout.strip()))
+
+
+@pytest.fixture
+def environment(environment_of_the_session):
+    environment = environment_of_the_session
+    environment.install(PACKAGES)
+    yield environment
+    for path in environment.site_packages.iterdir():
+        path.unlink()
