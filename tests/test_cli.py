@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -13,6 +14,7 @@ from websockets_closefix import _cli, _provoke
 from .builds import FIXED, FLAWED, write_build
 from .conftest import ROOT, affected, installed_release
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 VERSION = installed_release()
 RUN = (
     "import runpy, sys; sys.argv = ['websockets-closefix', {}]\n"
@@ -40,10 +42,11 @@ def test_status(command, arguments):
 
 def test_status_as_json(command):
     status = json.loads(command("status", "--json").stdout)
-    assert set(status) == {"state", "websockets_version", "detail", "repaired"}
     assert status["state"] in ("applied", "not-affected")
     assert status["websockets_version"] == VERSION
     assert status["repaired"] == 0
+    documented = re.findall(r"^\| `(\w+)` \| .* \| .* \|$", README, re.MULTILINE)
+    assert list(status) == documented
 
 
 def test_status_of_an_unrecognised_build(command, tmp_path):
