@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "tests", "oldest_wrapt"]
+nox.options.sessions = ["lint", "package", "tests", "oldest_wrapt"]
 
 AFFECTED = ["13.1", "14.0", "14.1"]
 UNAFFECTED = ["11.0.3", "12.0", "13.0.1", "14.2", "15.0.1", "16.1.1", "17.4"]
@@ -18,6 +21,18 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel and the sdist, and use them as README.md says."""
+    session.install("-e", ".[test]", "build", "twine", "check-wheel-contents")
+    dist = Path(session.create_tmp(), "dist").absolute()
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+    session.run("check-wheel-contents", str(dist))
+    session.run("pytest", "tests/package", *session.posargs, env={"DIST": str(dist)})
 
 
 @nox.session
