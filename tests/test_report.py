@@ -35,7 +35,9 @@ class TestSwitchedOnBy:
     def test_import(self, environment, tmp_path):
         program = tmp_path / "program.py"
         program.write_text(
-            "import runpy, sys, websockets_closefix\nrunpy.run_path(sys.argv[1], None, '__main__')"
+            "import runpy, sys, websockets_closefix\n"
+            "del sys.argv[0]\n"
+            "runpy.run_path(sys.argv[0], None, '__main__')"
         )
         assert environment.meets_the_race(program) == CURED
         assert status_of(environment)["switched_on_by"] == "import"
