@@ -25,6 +25,12 @@ def status_of(environment, *switch, **environ):
     return json.loads(result.stdout)
 
 
+def switch_of(environment, *switch, **environ):
+    found = status_of(environment, *switch, **environ)
+    assert found["state"] == "applied"
+    return found["switched_on_by"]
+
+
 def customize(tmp_path, name):
     (tmp_path / f"{name}.py").write_text("import websockets_closefix\n")
     return {"PYTHONPATH": str(tmp_path)}
@@ -40,17 +46,17 @@ class TestSwitchedOnBy:
             "runpy.run_path(sys.argv[0], None, '__main__')"
         )
         assert environment.meets_the_race(program) == CURED
-        assert status_of(environment)["switched_on_by"] == "import"
+        assert switch_of(environment) == "import"
 
     def test_pth(self, environment):
         environment.command("enable")
         assert environment.meets_the_race() == CURED
-        assert status_of(environment)["switched_on_by"] == "pth"
+        assert switch_of(environment) == "pth"
 
     def test_sitecustomize(self, environment, tmp_path):
         environ = customize(tmp_path, "sitecustomize")
         assert environment.meets_the_race(**environ) == CURED
-        assert status_of(environment, **environ)["switched_on_by"] == "sitecustomize"
+        assert switch_of(environment, **environ) == "sitecustomize"
 
     def test_usercustomize(self, environment, tmp_path):
         """Of an interpreter that reads it, which one of a virtual environment doesn't."""
@@ -58,17 +64,17 @@ class TestSwitchedOnBy:
         environ = customize(tmp_path, "usercustomize")
         environ = {"PYTHONPATH": ":".join([environ["PYTHONPATH"], *PACKAGES])}
         assert outside.meets_the_race(**environ) == CURED
-        assert status_of(outside, **environ)["switched_on_by"] == "usercustomize"
+        assert switch_of(outside, **environ) == "usercustomize"
 
     def test_run(self, environment):
         run = ("-m", "websockets_closefix", "run")
         assert environment.meets_the_race(*run) == CURED
-        assert status_of(environment, *run)["switched_on_by"] == "run"
+        assert switch_of(environment, *run) == "run"
 
     def test_the_first_counts(self, environment, tmp_path):
         environment.command("enable")
         environ = customize(tmp_path, "sitecustomize")
-        assert status_of(environment, **environ)["switched_on_by"] == "pth"
+        assert switch_of(environment, **environ) == "pth"
 
     def test_nothing(self, environment):
         result = environment.command("status", "--json", code=1, WEBSOCKETS_CLOSEFIX="0")

@@ -42,9 +42,9 @@ def holding_back(first_fixed: str) -> list[dict[str, str]] | None:
     except ImportError:
         return None
     found = {
-        (str(distribution.name), distribution.version, text)
+        (name, distribution.version, text)
         for distribution in distributions()
-        if distribution.name != OURS
+        if (name := str(distribution.metadata["Name"])) != OURS
         for text, requirement in requirements_on_websockets(distribution)
         if not allows(requirement.specifier, first_fixed)
     }
