@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "package", "tests", "oldest_wrapt"]
+nox.options.sessions = ["lint", "package", "tests", "oldest_wrapt", "faults"]
 
 AFFECTED = ["13.1", "14.0", "14.1"]
 UNAFFECTED = ["11.0.3", "12.0", "13.0.1", "14.2", "15.0.1", "16.1.1", "17.4"]
@@ -53,7 +53,23 @@ def oldest_wrapt(session: nox.Session) -> None:
 
 @nox.session
 @nox.parametrize("websockets", AFFECTED)
+def faults(session: nox.Session, websockets: str) -> None:
+    """Break connections in every way; the first fixed release is the yardstick."""
+    session.install("-e", ".[test]", f"websockets=={websockets}")
+    session.run("python", "-m", "tests.faults", "--fixed", install_fixed(session))
+
+
+@nox.session
+@nox.parametrize("websockets", AFFECTED)
 def schedules(session: nox.Session, websockets: str) -> None:
-    """Explore thread schedules, some five minutes a release; too long for CI."""
-    session.install("-e", ".", "frontrun==0.7.0", f"websockets=={websockets}")
-    session.run("frontrun", "python", "-m", "tests.schedules", *session.posargs)
+    """Explore thread schedules, some twenty minutes a release; too long for CI."""
+    session.install("-e", ".[test]", "frontrun==0.7.0", f"websockets=={websockets}")
+    fixed = install_fixed(session)
+    session.run("python", "-m", "tests.schedules", "--fixed", fixed, *session.posargs)
+
+
+def install_fixed(session: nox.Session) -> str:
+    """Put the first fixed release into a folder of its own, beside the affected one."""
+    folder = Path(session.create_tmp(), "fixed").absolute()
+    session.install("--target", str(folder), "--no-deps", "websockets==14.2")
+    return str(folder)

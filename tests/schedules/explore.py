@@ -7,31 +7,19 @@ Run it as ``frontrun python -m tests.schedules.explore {shim,fix,as-it-is,leak} 
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import sys
-import textwrap
 import time
 
 import frontrun
 import websockets.version
-from websockets.sync import connection as connection_module
+from websockets.sync.connection import Connection
 
 import websockets_closefix
 
+from .. import upstream
 from .scenarios import SCENARIOS, State
-
-FLAWED = """\
-    self.protocol.receive_eof()
-    assert self.protocol.state is CLOSED
-"""
-
-FIXED = """\
-    with self.protocol_mutex:
-        self.protocol.receive_eof()
-        assert self.protocol.state is CLOSED
-"""
 
 
 def main(what, name):
@@ -42,8 +30,7 @@ def main(what, name):
     else:
         websockets_closefix.unapply()
     if what == "fix":
-        connection_class = connection_module.Connection
-        connection_class.close_socket = with_upstream_fix(connection_class.close_socket)
+        upstream.fix(Connection)
     find = find_leak if what == "leak" else find_outcomes
     found = find(SCENARIOS[name])
     print(json.dumps({"version": websockets.version.version, **found}))
@@ -93,16 +80,6 @@ def explore(scenario, invariant, *, stop_on_first):
         total_timeout=scenario.total_timeout,
         trace_packages=["websockets.*", "websockets_closefix.*"],
     )
-
-
-def with_upstream_fix(close_socket):
-    """Return close_socket with the two lines of 14.2 in the place of those of 13.1 to 14.1."""
-    source = textwrap.dedent(inspect.getsource(close_socket))
-    assert FLAWED in source
-    namespace = {}
-    code = compile(source.replace(FLAWED, FIXED), connection_module.__file__, "exec")
-    exec(code, vars(connection_module), namespace)
-    return namespace["close_socket"]
 
 
 if __name__ == "__main__":

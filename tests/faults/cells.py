@@ -1,0 +1,97 @@
+"""What breaks a connection, and what it is being used for meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import threading
+import time
+from typing import Any, Callable, NamedTuple
+
+from websockets_closefix import _provoke
+
+from .links import PATIENCE
+
+
+class Fault(NamedTuple):
+    """How to break a connection, in a context in which that is about to happen."""
+
+    prepare: Callable[[Any, socket.socket], Any]  # yields what breaks it
+    secure: bool = False
+
+
+@contextlib.contextmanager
+def reset(connection, peer):
+    def strike():
+        _provoke.reset_on_close(peer)
+        peer.close()
+
+    yield strike
+
+
+@contextlib.contextmanager
+def end_without_close_frame(connection, peer):
+    yield lambda: peer.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def close_never_answered(connection, peer):
+    yield connection.close
+
+
+@contextlib.contextmanager
+def killed(connection, peer):
+    """The peer's process, which alone holds the socket, gets a SIGKILL."""
+    with subprocess.Popen(["sleep", "60"], pass_fds=[peer.fileno()]) as process:
+        peer.close()
+        try:
+            yield process.kill
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def stops_reading(connection, peer):
+    """Somebody is blocked in sendall(), and holds the mutex, when the peer gives up."""
+
+    def fill():
+        with contextlib.suppress(Exception):
+            connection.send(b"x" * 2**26)
+
+    filler = threading.Thread(target=fill)
+    filler.start()
+    peer.recv(1, socket.MSG_PEEK)
+    with reset(connection, peer) as strike:
+        yield strike
+    filler.join(PATIENCE)
+    assert not filler.is_alive()
+
+
+FAULTS = {
+    "RST": Fault(reset),
+    "FIN without a close frame": Fault(end_without_close_frame),
+    "close frame never answered": Fault(close_never_answered),
+    "peer killed with SIGKILL": Fault(killed),
+    "peer stops reading, then RST": Fault(stops_reading),
+    "TLS without close_notify": Fault(end_without_close_frame, secure=True),
+}
+
+
+def idle(connection):
+    connection.recv_events_thread.join(PATIENCE)
+
+
+def again_and_again(act):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        act()
+
+
+ACTIVITIES = {
+    "idle": idle,
+    "sending": lambda connection: again_and_again(lambda: connection.send("x")),
+    "receiving": lambda connection: connection.recv(),
+    "closing": lambda connection: connection.close(),
+    "pinging": lambda connection: again_and_again(connection.ping),
+}
