@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "package", "tests", "oldest_wrapt", "faults"]
+nox.options.sessions = ["lint", "package", "tests", "oldest_wrapt", "faults", "soak"]
 
 AFFECTED = ["13.1", "14.0", "14.1"]
 UNAFFECTED = ["11.0.3", "12.0", "13.0.1", "14.2", "15.0.1", "16.1.1", "17.4"]
@@ -57,6 +57,13 @@ def faults(session: nox.Session, websockets: str) -> None:
     """Break connections in every way; the first fixed release is the yardstick."""
     session.install("-e", ".[test]", f"websockets=={websockets}")
     session.run("python", "-m", "tests.faults", "--fixed", install_fixed(session))
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Kill ten thousand connections at random moments."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.faults.soak")
 
 
 @nox.session
