@@ -6,10 +6,15 @@ import os
 import subprocess
 import sys
 import sysconfig
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+import websockets_closefix
+from websockets_closefix import _provoke
 
 from .builds import FLAWED, write_build
 from .conftest import ROOT, affected, installed_release
@@ -100,6 +105,47 @@ def test_zipped_application(tmp_path):
         cwd=tmp_path,
     )
     assert lines == [CURED, "zipimporter True", "1"]
+
+
+def test_switched_on_and_off_by_many_threads_while_connections_die():
+    """Whatever the switch says at that moment: nothing hangs, and the last word holds."""
+    dying = threading.Event()
+
+    def hammer(number):
+        while not dying.is_set():
+            (websockets_closefix.apply if number % 2 else websockets_closefix.unapply)()
+
+    def die(uri):
+        return _provoke.close(uri, close_timeout=0.005)
+
+    with ThreadPoolExecutor(16) as pool, _provoke.peer(_provoke.stay_silent) as uri:
+        hammers = [pool.submit(hammer, number) for number in range(16)]
+        try:
+            outcomes = [die(uri) for _ in range(50)]
+        finally:
+            dying.set()
+        for each in hammers:
+            each.result(timeout=10)
+        leaked = {type(exc) for outcome in outcomes for exc in outcome if outcome.leaked}
+        assert leaked <= {type(None), AssertionError, EOFError, ValueError}
+        websockets_closefix.apply()
+        assert websockets_closefix.status().state == "applied"
+        assert not _provoke.reader_held(uri).leaked
+
+
+def test_without_websockets(environment):
+    """Arming is harmless; only who asks for more hears of it."""
+    environment.install([ROOT])
+    program = (
+        "import websockets_closefix\n"
+        "print(websockets_closefix.status().state)\n"
+        "try: websockets_closefix.apply(strict=True)\n"
+        "except ImportError as exc: print(exc.name)"
+    )
+    assert environment.run("-c", program).stdout.split() == ["armed", "websockets"]
+    for command in ("status", "verify"):
+        [line] = environment.command(command, code=1).stderr.splitlines()
+        assert "No module named 'websockets'" in line
 
 
 def test_websockets_without_sync(python, tmp_path):
