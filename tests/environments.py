@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sysconfig
 import venv
@@ -44,6 +45,9 @@ class Environment(NamedTuple):
     def install(self, folders):
         """Make what is in these folders importable, and nothing else."""
         (self.site_packages / "a.pth").write_text("".join(f"{folder}\n" for folder in folders))
+        # Where coverage is measured, it is to be measured here too.
+        for measuring in Path(PACKAGES[0]).glob("*_coverage.pth"):
+            shutil.copy(measuring, self.site_packages / "b_coverage.pth")
 
     def meets_the_race(self, *switch, **environ):
         """Return what comes out of a program that meets the race."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -140,3 +141,8 @@ def test_verify_as_json_shows_its_progress_on_a_terminal(capsys, monkeypatch):
     assert sum(report["scenarios"][4]["with"]["caller"].values()) == 2
     assert "with the shim: 2 closes, nobody is held (2)" in output.err
     assert output.err.endswith("\r\033[K")
+
+
+def test_importing_main_runs_nothing():
+    """As multiprocessing does in the processes it spawns."""
+    assert importlib.import_module("websockets_closefix.__main__").main is _cli.main

@@ -112,3 +112,8 @@ class Connection:
 )
 def test_predates_sync(version, expected):
     assert _gate.predates_sync(version) is expected
+
+
+def test_close_socket_that_is_no_python_function(examine):
+    """Compiled, say by Cython or mypyc: nobody can tell what it does."""
+    assert examine("14.1", "class Connection: close_socket = print").name == "unrecognised"

@@ -84,11 +84,18 @@ class TestSwitchedOnBy:
         )
 
 
-def test_start(monkeypatch):
-    """The modules at work when Python 3.15 resolves an entry point, by its source."""
-    importers = [(name, "?") for name in ("importlib", "pkgutil", "site")]
+@pytest.mark.parametrize(
+    ("modules", "switch"),
+    [
+        (["importlib", "pkgutil", "site"], "start"),  # by the source of Python 3.15
+        (["importlib", "usercustomize", "importlib", "site"], "usercustomize"),
+        (["importlib", "__main__", "runpy"], "import"),
+    ],
+)
+def test_modules_at_work_during_the_import(monkeypatch, modules, switch):
+    importers = [(name, "?") for name in modules]
     monkeypatch.setattr(websockets_closefix, "_imported_by", importers)
-    assert _report.switched_on_by() == "start"
+    assert _report.switched_on_by() == switch
 
 
 @affected

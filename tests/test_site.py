@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pkgutil
 import re
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -140,16 +141,12 @@ def test_nothing_is_written_by_halves(monkeypatch, tmp_path, before):
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
-def test_an_environment_that_does_not_have_the_package(environment):
-    """As from a checkout that was never installed: the command works, new processes don't."""
+def test_an_environment_that_does_not_have_the_package(environment, monkeypatch):
+    """As from a checkout that was never installed: this process has it, new ones don't."""
     environment.install([])
-    program = (
-        f"import sys; sys.path += {PACKAGES!r}\n"
-        "from websockets_closefix import _cli; sys.exit(_cli.main(['enable']))"
-    )
-    result = environment.run("-c", program, code=1)
-    [line] = result.stderr.splitlines()
-    assert "install websockets-closefix into that environment" in line
+    monkeypatch.setattr(sys, "executable", environment.python)
+    with pytest.raises(Refused, match="install websockets-closefix into that environment"):
+        _site.enable(environment.site_packages)
     assert environment.startup_files() == []
 
 
@@ -189,3 +186,8 @@ def test_pth_file_is_one_import_line():
     """Its other lines are comments: a line that is neither would be added to sys.path."""
     [line] = [line for line in _site.FILES[NAMES[0]].splitlines() if not line.startswith("#")]
     assert line.startswith("import ")
+
+
+def test_folder_of_the_user(monkeypatch):
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", True)
+    assert _site.site_packages(user=True) == Path(site.getusersitepackages())

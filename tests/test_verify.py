@@ -95,3 +95,23 @@ def test_conclusion_counts_what_leaks():
     assert _verify.as_text(report).endswith(
         "disabled: switched off\n2 connections ended badly although the shim was asked for"
     )
+
+
+def test_peer_that_stays_is_given_up(monkeypatch):
+    """Else a scenario that goes wrong would go on for good."""
+    monkeypatch.setattr(_provoke, "PATIENCE", 0.2)
+    with _provoke.peer(_provoke.stay_silent) as uri:
+        assert _provoke.send_until_closed(uri) == (None, None)
+
+
+def test_other_threads_are_left_to_the_excepthook_that_was_there(monkeypatch):
+    heard = []
+    monkeypatch.setattr(threading, "excepthook", heard.append)
+    with _provoke.reader_exceptions(threading.current_thread()) as raised:
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+    assert raised == []
+    [args] = heard
+    assert args.exc_type is ZeroDivisionError
+    assert args.thread is thread

@@ -191,6 +191,23 @@ def test_ends_with_the_connection(relay):
         assert not thread_of(alive).is_alive()
 
 
+def test_ends_quietly_with_a_connection_that_ends_when_the_ping_is_due(
+    echo_uri, caplog, monkeypatch
+):
+    websocket = open_connection(echo_uri, **OFF)
+    ping = websocket.ping
+
+    def ping_too_late():
+        websocket.close()
+        return ping()
+
+    monkeypatch.setattr(websocket, "ping", ping_too_late)
+    with keepalive(websocket, ping_interval=0.01, ping_timeout=1) as alive:
+        thread_of(alive).join(5)
+        assert not thread_of(alive).is_alive()
+    assert caplog.records == []
+
+
 def test_ends_with_the_connection_while_it_waits_for_a_pong(relay):
     websocket = open_connection(relay.uri, **OFF)
     relay.swallowing.set()
@@ -290,3 +307,23 @@ def test_silent_peer_does_not_hold_up_the_end_of_the_block():
         assert not thread_of(alive).is_alive()
         websocket.close_timeout = 0.05
         websocket.close()
+
+
+def test_failing_a_connection_that_is_closing_already(echo_uri):
+    """The close frame that was sent first counts."""
+    websocket = open_connection(echo_uri, **OFF)
+    with websocket.protocol_mutex:
+        websocket.protocol.send_close(1001)
+    _keepalive.fail(websocket)
+    with pytest.raises(ConnectionClosedError) as raised:
+        websocket.recv(timeout=5)
+    assert raised.value.sent.code == 1001
+
+
+def test_failing_a_connection_whose_mutex_somebody_keeps(echo_uri):
+    websocket = open_connection(echo_uri, **OFF)
+    with websocket.protocol_mutex:
+        _keepalive.fail(websocket)
+    with pytest.raises(ConnectionClosedError) as raised:
+        websocket.recv(timeout=5)
+    assert raised.value.sent is None

@@ -404,3 +404,9 @@ def test_every_request_is_answered_with_stamina_although_connections_are_reset()
     assert shared == []
     assert stats["returns_bad"] >= 200
     assert (stats["pool_size"], stats["pool_available"], stats["requests_waiting"]) == (0, 0, 0)
+
+
+def test_discarding_never_lengthens_close_timeout(echo_uri):
+    with ConnectionPool(echo_uri, close_timeout=0.01) as pool:
+        websocket = leave_with_an_exception(pool, lambda websocket: None)
+        assert websocket.close_timeout == 0.01
