@@ -7,6 +7,7 @@ import importlib.machinery
 import importlib.util
 import inspect
 import sys
+import types
 
 import pytest
 
@@ -137,3 +138,30 @@ def test_namespace_package(hooked, tmp_path):
     importlib.invalidate_caches()
     module = importlib.import_module(NAME)
     assert list(module.__path__) == [str(folder)]
+
+
+class LegacyLoader:
+    """As zipimport's before Python 3.10, and many of those times."""
+
+    def load_module(self, fullname):
+        module = sys.modules[fullname] = types.ModuleType(fullname)
+        module.__loader__ = self
+        module.value = 1
+        return module
+
+
+class LegacyFinder:
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == NAME:
+            return importlib.machinery.ModuleSpec(NAME, LegacyLoader())
+        return None
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="load_module() is gone")
+@pytest.mark.filterwarnings("ignore:.*load_module:ImportWarning")
+def test_loader_that_only_makes_modules(hooked):
+    sys.meta_path.insert(1, LegacyFinder())
+    module = importlib.import_module(NAME)
+    assert module.value == 1
+    assert hooked == [module]
+    assert type(module.__loader__) is type(module.__spec__.loader) is LegacyLoader

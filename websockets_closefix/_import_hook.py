@@ -60,6 +60,8 @@ class Finder:
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
                     spec.loader = Loader(spec, self.on_executed)  # type: ignore[assignment]
+                elif hasattr(spec.loader, "load_module"):
+                    spec.loader = LegacyLoader(spec, self.on_executed)  # type: ignore[assignment]
                 return spec
         return None
 
@@ -71,7 +73,7 @@ class Finder:
         return [finder for finder in finders if hasattr(finder, "find_spec")]
 
 
-class Loader:
+class StandIn:
     """Stands in for a spec's loader until the module is executed, then leaves no trace."""
 
     def __init__(self, spec: "ModuleSpec", on_executed: "Callback") -> None:
@@ -79,11 +81,26 @@ class Loader:
         self.loader: Any = spec.loader
         self.on_executed = on_executed
 
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self.loader, name)
+
+
+class Loader(StandIn):
+    """Stands in for a loader that executes a module."""
+
     def exec_module(self, module: "ModuleType") -> None:
         """See :meth:`importlib.abc.Loader.exec_module`."""
         self.spec.loader = module.__loader__ = self.loader
         self.loader.exec_module(module)
         self.on_executed(module)
 
-    def __getattr__(self, name: str) -> "Any":
-        return getattr(self.loader, name)
+
+class LegacyLoader(StandIn):
+    """Stands in for one that only makes modules, as zipimport's does before Python 3.10."""
+
+    def load_module(self, fullname: str) -> "ModuleType":
+        """See :meth:`importlib.abc.Loader.load_module`."""
+        self.spec.loader = self.loader
+        module: ModuleType = self.loader.load_module(fullname)
+        self.on_executed(module)
+        return module
