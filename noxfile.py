@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "package", "tests", "oldest_wrapt", "faults", "soak"]
+nox.options.sessions = [
+    "lint",
+    "tests",
+    "pythons",
+    "wrapts",
+    "coverage",
+    "package",
+    "faults",
+    "soak",
+    "quick_schedules",
+]
 
+# A new release of websockets is one word here.
 AFFECTED = ["13.1", "14.0", "14.1"]
 UNAFFECTED = ["11.0.3", "12.0", "13.0.1", "14.2", "15.0.1", "16.1.1", "17.4"]
+FIRST_FIXED = "14.2"
+
+# The tests wait more than they compute.
+IN_PARALLEL = ["pytest", "--numprocesses=4"]
+
+
+def installed_pythons() -> list[str]:
+    """Return the versions from 3.9 on for which this machine has an interpreter, pyenv's too."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    folders = [*os.get_exec_path(), *map(str, sorted(pyenv.glob("versions/*/bin")))]
+    os.environ["PATH"] = os.pathsep.join(dict.fromkeys(folders))
+    os.environ["UV_PYTHON_DOWNLOADS"] = "never"
+    names = {f"3.{minor}": f"python3.{minor}" for minor in range(9, 20)} | {"pypy3": "pypy3"}
+    return [version for version, name in names.items() if any(works(f, name) for f in folders)]
+
+
+def works(folder: str, name: str) -> bool:
+    """Tell whether there is such an interpreter, not just a shim that finds none."""
+    path = shutil.which(name, path=folder)
+    command = [path, "-c", "import sys; sys.exit(sys.version_info < (3, 9))"]
+    return path is not None and subprocess.run(command, capture_output=True).returncode == 0
 
 
 @nox.session
@@ -24,38 +58,59 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-def package(session: nox.Session) -> None:
-    """Build the wheel and the sdist, and use them as README.md says."""
-    session.install("-e", ".[test]", "build", "twine", "check-wheel-contents")
-    dist = Path(session.create_tmp(), "dist").absolute()
-    shutil.rmtree(dist, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(dist))
-    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
-    session.run("check-wheel-contents", str(dist))
-    session.run("pytest", "tests/package", *session.posargs, env={"DIST": str(dist)})
-
-
-@nox.session
 @nox.parametrize("websockets", AFFECTED + UNAFFECTED)
 def tests(session: nox.Session, websockets: str) -> None:
     """Run the suite: the shim at work on affected releases, hands off on the others."""
-    session.install("-e", ".[test]", "gevent")
+    session.install("-e", ".[test]", "gevent", "pytest-xdist")
     session.install(f"websockets=={websockets}")
-    session.run("pytest", *session.posargs)
+    session.run(*IN_PARALLEL, *session.posargs)
+
+
+@nox.session(python=installed_pythons())
+def pythons(session: nox.Session) -> None:
+    """Run the suite on every Python that there is."""
+    session.install("-e", ".[test]", "pytest-xdist")
+    session.run(*IN_PARALLEL, *session.posargs)
 
 
 @nox.session
-def oldest_wrapt(session: nox.Session) -> None:
-    """Run the suite with the oldest wrapt that pyproject.toml allows."""
-    session.install("-e", ".[test]", "wrapt==1.15.0")
-    session.run("pytest", *session.posargs)
+@nox.parametrize("wrapt", ["1.15.0", "1.17.3"])
+def wrapts(session: nox.Session, wrapt: str) -> None:
+    """Run the suite with the oldest wrapt that pyproject.toml allows, and the last 1.x."""
+    session.install("-e", ".[test]", "pytest-xdist", f"wrapt=={wrapt}")
+    session.run(*IN_PARALLEL, *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure what the suite covers, on an affected release and on one with newer code paths."""
+    session.install("-e", ".[test]", "coverage>=7.10", "gevent", "pytest-xdist")
+    session.run("coverage", "erase")
+    for websockets in (AFFECTED[-1], UNAFFECTED[-1]):
+        session.install(f"websockets=={websockets}")
+        session.run("coverage", "run", "-m", *IN_PARALLEL, *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel and the sdist, and use them as README.md says."""
+    session.install("-e", ".[test]", "build", "twine", "check-wheel-contents", "pytest-xdist")
+    dist = Path(session.create_tmp(), "dist").absolute()
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+    session.run("check-wheel-contents", str(dist))
+    session.run(*IN_PARALLEL, "tests/package", *session.posargs, env={"DIST": str(dist)})
 
 
 @nox.session
 @nox.parametrize("websockets", AFFECTED)
 def faults(session: nox.Session, websockets: str) -> None:
     """Break connections in every way; the first fixed release is the yardstick."""
-    session.install("-e", ".[test]", f"websockets=={websockets}")
+    session.install("-e", ".[test]")
+    session.install(f"websockets=={websockets}")
     session.run("python", "-m", "tests.faults", "--fixed", install_fixed(session))
 
 
@@ -68,15 +123,27 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 @nox.parametrize("websockets", AFFECTED)
+def quick_schedules(session: nox.Session, websockets: str) -> None:
+    """Explore those thread schedules that are exhausted in seconds."""
+    explore_schedules(session, websockets, "close_socket", "send", "close_socket twice, no reader")
+
+
+@nox.session
+@nox.parametrize("websockets", AFFECTED)
 def schedules(session: nox.Session, websockets: str) -> None:
-    """Explore thread schedules, some twenty minutes a release; too long for CI."""
-    session.install("-e", ".[test]", "frontrun==0.7.0", f"websockets=={websockets}")
-    fixed = install_fixed(session)
-    session.run("python", "-m", "tests.schedules", "--fixed", fixed, *session.posargs)
+    """Explore all thread schedules, some fifteen minutes a release; too long for CI."""
+    explore_schedules(session, websockets, *session.posargs)
+
+
+def explore_schedules(session: nox.Session, websockets: str, *scenarios: str) -> None:
+    """Compare the shim with upstream's fix and with the first fixed release."""
+    session.install("-e", ".[test]", "frontrun==0.7.0")
+    session.install(f"websockets=={websockets}")
+    session.run("python", "-m", "tests.schedules", "--fixed", install_fixed(session), *scenarios)
 
 
 def install_fixed(session: nox.Session) -> str:
     """Put the first fixed release into a folder of its own, beside the affected one."""
     folder = Path(session.create_tmp(), "fixed").absolute()
-    session.install("--target", str(folder), "--no-deps", "websockets==14.2")
+    session.install("--target", str(folder), "--no-deps", f"websockets=={FIRST_FIXED}")
     return str(folder)
