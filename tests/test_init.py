@@ -264,6 +264,17 @@ def test_wrapt_is_not_imported_where_there_is_nothing_to_wrap(python, tmp_path, 
     assert result.stdout.split() == ["False"]
 
 
+@pytest.mark.skipif(_gate.is_affected_release(installed_release()), reason="wrapt is needed")
+def test_unaffected_release_costs_nothing_that_websockets_does_not_import_itself(python):
+    result = python(
+        "import sys, websockets.sync.client\n"
+        "before = set(sys.modules)\n"
+        "import websockets_closefix; websockets_closefix.status()\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    assert result.stdout.split() == ["websockets_closefix"]
+
+
 @pytest.mark.parametrize("value", ["0", "off", "false", "no", " OFF "])
 def test_kill_switch_wins(python, value):
     result = python(

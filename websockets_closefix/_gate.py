@@ -10,7 +10,7 @@ nobody has tested the shim, and it keeps its hands off.
 
 from __future__ import annotations
 
-import inspect
+import contextlib
 import re
 import sys
 from collections.abc import Iterator
@@ -143,12 +143,20 @@ def layers(function: Any) -> Iterator[Any]:
 
 
 def variables_of(function: FunctionType) -> list[Any]:
-    """Return the values of the variables, not its own, that a function reads."""
-    try:
-        variables = inspect.getclosurevars(function)
-    except ValueError:  # it closes over a variable that isn't set yet
-        return []
-    return [*variables.nonlocals.values(), *variables.globals.values()]
+    """
+    Return the values of the variables, not its own, that a function reads.
+
+    :func:`inspect.getclosurevars` would do; but importing inspect costs a tenth of what importing
+    ``websockets.sync.client`` does, also on releases that have nothing to repair.
+
+    """
+    values = []
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # the variable isn't set yet
+            values.append(cell.cell_contents)
+    names = function.__code__.co_names
+    values += [function.__globals__[name] for name in names if name in function.__globals__]
+    return values
 
 
 def code_names(layer: Any) -> set[str]:
