@@ -37,15 +37,14 @@ def installed_pythons() -> list[str]:
     folders = [*os.get_exec_path(), *map(str, sorted(pyenv.glob("versions/*/bin")))]
     os.environ["PATH"] = os.pathsep.join(dict.fromkeys(folders))
     os.environ["UV_PYTHON_DOWNLOADS"] = "never"
-    names = {f"3.{minor}": f"python3.{minor}" for minor in range(9, 20)} | {"pypy3": "pypy3"}
-    return [version for version, name in names.items() if any(works(f, name) for f in folders)]
+    versions = [f"3.{minor}" for minor in range(9, 20)]
+    return [v for v in versions if any(works(folder, f"python{v}") for folder in folders)]
 
 
 def works(folder: str, name: str) -> bool:
     """Tell whether there is such an interpreter, not just a shim that finds none."""
     path = shutil.which(name, path=folder)
-    command = [path, "-c", "import sys; sys.exit(sys.version_info < (3, 9))"]
-    return path is not None and subprocess.run(command, capture_output=True).returncode == 0
+    return path is not None and not subprocess.run([path, "-c", ""], capture_output=True).returncode
 
 
 @nox.session
@@ -133,6 +132,13 @@ def quick_schedules(session: nox.Session, websockets: str) -> None:
 def schedules(session: nox.Session, websockets: str) -> None:
     """Explore all thread schedules, some fifteen minutes a release; too long for CI."""
     explore_schedules(session, websockets, *session.posargs)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Measure what the shim costs, some ten minutes; timings are no tests."""
+    session.install(".[test]", "pyperf")
+    session.run("python", "-m", "tests.benchmarks", "--fixed", install_fixed(session))
 
 
 def explore_schedules(session: nox.Session, websockets: str, *scenarios: str) -> None:
