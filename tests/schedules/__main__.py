@@ -36,17 +36,21 @@ def main(argv=None):
     parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", choices=[[], *SCENARIOS])
     arguments = parser.parse_args(argv)
     names = arguments.scenarios or list(SCENARIOS)
-    print(ROW("schedules until exhausted", "outcomes", "shim", "fix", "14.2", "leaks", "verdict"))
+    print("Schedules explored, until there were no others within the preemption bound;")
+    print("a plus where the time limit, in brackets, stopped the search.")
+    print(ROW("scenario", "outcomes", "shim", "fix", "14.2", "leaks", "verdict"))
     bad = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as executor:
         pending = {name: submit(executor, name, arguments.fixed) for name in names}
         for name, futures in pending.items():
             found = Explorations(*(future.result() for future in futures))
-            differences = list(compare(found))
+            differences = list(compare(SCENARIOS[name], found))
             bad += bool(differences)
             verdict = "; ".join(differences) or describe_sameness(found)
             runs = [describe_search(exploration) for exploration in found[:3]]
             leaks = "yes" if found.unpatched["leaked"] else "no"
+            if any(not exploration["exhausted"] for exploration in found[:3]):
+                verdict += f" ({SCENARIOS[name].total_timeout} s)"
             print(ROW(name, len(found.shim["outcomes"]), *runs, leaks, verdict), flush=True)
     return 1 if bad else 0
 
@@ -73,8 +77,10 @@ def explore(what, name, **environ):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def compare(found):
+def compare(scenario, found):
     """Yield what is different with the shim, as far as the searches can tell."""
+    if found.unpatched["leaked"] != scenario.leaks:
+        yield "no leak is found without the shim" if scenario.leaks else "leaks without the shim"
     shim, fix, fixed = (set(map(str, found[i]["outcomes"])) for i in range(3))
     if found.fix["exhausted"] and shim - fix:
         yield f"not with the fix: {shim - fix}"

@@ -28,7 +28,8 @@ class Scenario(NamedTuple):
     state: Any = OPEN
     clock: str = "virtual"  # time passes when all threads wait; "explored": at any moment
     preemption_bound: int = 2
-    total_timeout: float = 600  # seconds
+    total_timeout: float = 900  # seconds
+    leaks: bool = True  # without the shim
 
 
 def connect(connection):
@@ -53,14 +54,19 @@ def close(connection):
     connection.close()
 
 
+def recv(connection):
+    connection.recv()
+
+
 SCENARIOS = {
     "close_socket": Scenario([close_socket]),
     "send": Scenario([send]),
     "ping": Scenario([lambda connection: connection.ping()]),
     "pong": Scenario([lambda connection: connection.pong()]),
     "close": Scenario([close]),
-    "recv": Scenario([lambda connection: connection.recv()]),
-    "recv, a message waiting": Scenario([lambda connection: connection.recv()], (MESSAGE,)),
+    # The reader thread alone closes these two, so that nobody can come in between.
+    "recv": Scenario([recv], leaks=False),
+    "recv, a message waiting": Scenario([recv], (MESSAGE,), leaks=False),
     "close_socket twice, no reader": Scenario([close_socket, close_socket], has_reader=False),
     "handshake": Scenario([connect], sends=True, state=CONNECTING),
     "close, and a close frame arrives": Scenario([close], (CLOSE,), sends=True, clock="explored"),
