@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import websockets_closefix
 from websockets_closefix import _report
 
 from .conftest import ROOT, affected, predates_resilience
@@ -118,3 +119,10 @@ def test_the_page_of_status(environment):
         ],
     }
     assert f"{_report.as_text(found)}\n" == page
+
+
+def test_the_release_that_it_and_the_changelog_speak_of():
+    version = websockets_closefix.__version__
+    assert blocks("")[1] == f"websockets==14.1\nwebsockets-closefix=={version}\n"
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## {re.escape(version)} - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE)
