@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-BATCH = {"connect": 20, "close_socket": 50}
+BATCH = {"connect": 50, "close_socket": 100}
 TITLES = {
     "connect": "connect, echo, close on loopback",
     "close_socket": "close_socket() on a socket pair",
@@ -24,9 +24,11 @@ def pairs(rounds, fixed):
             worker(operation, "unpatched", **fixed) as upstream,
         ):
             times = [
-                [time_batch(process, BATCH[operation]) for process in order]
+                [
+                    time_batch(process, BATCH[operation])
+                    for process in (unpatched, patched, upstream)
+                ]
                 for _ in range(rounds)
-                for order in [(unpatched, patched, upstream)]
             ]
         yield f"{title}: shim / none", [b / a for a, b, _ in times], BUDGETS[operation]
         yield f"{title}: 14.2 / none", [c / a for a, _, c in times], None
@@ -50,6 +52,6 @@ def worker(operation, what, **environ):
 
 
 def time_batch(process, count):
-    """Have a worker do it ``count`` times, and return the seconds it took."""
+    """Have a worker do it ``count`` times, and return the median of the seconds it took."""
     print(count, file=process.stdin, flush=True)
     return float(process.stdout.readline())

@@ -1,5 +1,5 @@
 """
-Times an operation as often as it is told to on stdin.
+Times an operation as often as it is told to on stdin, and prints the median.
 
 Run it as ``python -m tests.benchmarks.worker {connect,close_socket} {unpatched,patched}``.
 
@@ -8,6 +8,7 @@ Run it as ``python -m tests.benchmarks.worker {connect,close_socket} {unpatched,
 from __future__ import annotations
 
 import socket
+import statistics
 import sys
 import time
 
@@ -25,7 +26,8 @@ def main(operation, what):
     websockets_closefix.apply() if what == "patched" else websockets_closefix.unapply()
     with server(echo) as uri:
         for line in sys.stdin:
-            print(sum(OPERATIONS[operation](uri) for _ in range(int(line))), flush=True)
+            times = [OPERATIONS[operation](uri) for _ in range(int(line))]
+            print(statistics.median(times), flush=True)
 
 
 def echo(websocket):
