@@ -52,7 +52,7 @@ def enable(folder: Path) -> list[str]:
             folder.mkdir(parents=True, exist_ok=True)
             put(folder, {name: text for name, text in FILES.items() if before[name] != text})
             check_new_process()
-        except (OSError, Refused):
+        except BaseException:
             with contextlib.suppress(OSError):
                 put(folder, before)
             raise

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import pytest
 
+import websockets_closefix
+
 from ..conftest import ROOT
 from ..environments import CURED, LEAKED, VENDOR
 from ..test_readme import blocks
@@ -111,7 +113,8 @@ def test_uninstalling_without_disabling(environment):
 
 def test_console_script(environment):
     environment.shell("python -m pip install websockets-closefix")
-    assert environment.shell("websockets-closefix --version").stdout == "1.0.0\n"
+    version = environment.shell("websockets-closefix --version").stdout
+    assert version == f"{websockets_closefix.__version__}\n"
     environment.shell("websockets-closefix run", code=2)
 
 
