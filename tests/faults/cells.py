@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import subprocess
 import threading
@@ -42,11 +43,15 @@ def close_never_answered(connection, peer):
 
 @contextlib.contextmanager
 def killed(connection, peer):
-    """The peer's process, which alone holds the socket, gets a SIGKILL."""
-    with subprocess.Popen(["sleep", "60"], pass_fds=[peer.fileno()]) as process:
+    """The peer's process, which holds the socket until the end, gets a SIGKILL."""
+
+    def strike():
         peer.close()
+        process.kill()
+
+    with subprocess.Popen(["sleep", "60"], pass_fds=[peer.fileno()]) as process:
         try:
-            yield process.kill
+            yield strike
         finally:
             process.kill()
 
@@ -61,11 +66,16 @@ def stops_reading(connection, peer):
 
     filler = threading.Thread(target=fill)
     filler.start()
-    peer.recv(1, socket.MSG_PEEK)
+    wait_for_data(peer)
     with reset(connection, peer) as strike:
         yield strike
     filler.join(PATIENCE)
     assert not filler.is_alive()
+
+
+def wait_for_data(peer):
+    """Return when something has come in, be it encrypted."""
+    select.select([peer], [], [], PATIENCE)
 
 
 FAULTS = {

@@ -24,7 +24,7 @@ from websockets.sync.connection import Connection
 import websockets_closefix
 
 from .. import upstream
-from .cells import ACTIVITIES, FAULTS, PATIENCE
+from .cells import ACTIVITIES, FAULTS, PATIENCE, wait_for_data
 from .handshakes import HANDSHAKES
 from .links import LINKS
 
@@ -71,6 +71,8 @@ def break_it(fault, link, activity):
         actor = threading.Thread(target=act)
         actor.start()
         started.wait(PATIENCE)
+        if activity == "closing":
+            wait_for_data(peer)  # the close frame; without it the codes would be a matter of luck
         strike()
         actor.join(PATIENCE)
         afterwards = None
