@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -92,16 +93,28 @@ def idle(connection):
     connection.recv_events_thread.join(PATIENCE)
 
 
-def again_and_again(act):
+def send(connection):
+    again_and_again(connection, lambda: connection.send("x"))
+
+
+def ping(connection):
+    again_and_again(connection, connection.ping)
+
+
+def again_and_again(connection, act):
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         act()
+        if isinstance(connection.socket, ssl.SSLSocket):
+            # A thread that reads and one that writes can corrupt OpenSSL's memory, and crash
+            # (python/cpython issue 151508); so they had better not meet all the time.
+            connection.recv_events_thread.join(0.005)
 
 
 ACTIVITIES = {
     "idle": idle,
-    "sending": lambda connection: again_and_again(lambda: connection.send("x")),
+    "sending": send,
     "receiving": lambda connection: connection.recv(),
     "closing": lambda connection: connection.close(),
-    "pinging": lambda connection: again_and_again(connection.ping),
+    "pinging": ping,
 }
