@@ -12,7 +12,6 @@ import gc
 import itertools
 import json
 import logging
-import os
 import sys
 import threading
 from functools import partial
@@ -24,6 +23,7 @@ from websockets.sync.connection import Connection
 import websockets_closefix
 
 from .. import upstream
+from ..conftest import count_descriptors
 from .cells import ACTIVITIES, FAULTS, PATIENCE, wait_for_data
 from .handshakes import HANDSHAKES
 from .links import LINKS
@@ -130,10 +130,6 @@ def nothing_left_over():
     if count_descriptors() > descriptors:
         gc.collect()
         left_over += ["a file descriptor"] if count_descriptors() > descriptors else []
-
-
-def count_descriptors():
-    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
 
 
 def describe(what, exc):

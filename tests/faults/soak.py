@@ -25,7 +25,8 @@ from websockets.sync.client import connect
 import websockets_closefix
 from websockets_closefix import _provoke
 
-from .observe import count_descriptors, exceptions_of_threads
+from ..conftest import count_descriptors
+from .observe import exceptions_of_threads
 
 CONNECTIONS = 10_000
 AT_ONCE = 64
