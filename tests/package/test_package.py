@@ -151,6 +151,7 @@ def test_types_as_seen_from_outside(environment, tmp_path):
     program = Path(__file__).with_name("typed_program.py")
     environment.shell(f"mypy --strict {program}")
     environment.shell(f"pyright {program}")
+    environment.shell("pyright --verifytypes websockets_closefix --ignoreexternal")
     (tmp_path / "work" / "wrong.py").write_text(
         "import websockets_closefix\n\nnumber: int = websockets_closefix.status().state\n"
     )

@@ -10,9 +10,9 @@ try:
     from ._keepalive import keepalive
     from ._pool import ConnectionPool, PoolClosed, PoolTimeout
     from ._reconnect import reconnect
-except ImportError as exc:
+except ImportError as _exc:
     raise ImportError(
         "websockets_closefix.resilience needs websockets 13.1 or later: upgrade websockets"
-    ) from exc
+    ) from _exc
 
 __all__ = ["ConnectionPool", "PoolClosed", "PoolTimeout", "keepalive", "reconnect"]

@@ -59,9 +59,9 @@ class keepalive:
     ) -> None:
         check_seconds("ping_interval", ping_interval)
         check_seconds("ping_timeout", ping_timeout, optional=True)
-        self.websocket = websocket
-        self.ping_interval = ping_interval
-        self.ping_timeout = ping_timeout
+        self.websocket: Connection = websocket
+        self.ping_interval: float = ping_interval
+        self.ping_timeout: float | None = ping_timeout
         self._latency = 0.0
         self._stopped = False
         self._awaited = threading.Event()

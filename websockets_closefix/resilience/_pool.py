@@ -105,9 +105,12 @@ class ConnectionPool:
         check_seconds("timeout", timeout)
         check_seconds("max_idle", max_idle)
         check_seconds("max_lifetime", max_lifetime)
-        self.uri = uri
-        self.min_size, self.max_size = min_size, max_size
-        self.timeout, self.max_idle, self.max_lifetime = timeout, max_idle, max_lifetime
+        self.uri: str = uri
+        self.min_size: int = min_size
+        self.max_size: int = max_size
+        self.timeout: float = timeout
+        self.max_idle: float = max_idle
+        self.max_lifetime: float = max_lifetime
         self._connect_kwargs = connect_kwargs
 
         # Guards all that follows, and is notified when a connection comes back, a slot becomes

@@ -84,11 +84,11 @@ class Reconnect:
         **connect_kwargs: Any,
     ) -> None:
         check_uri(uri)
-        self.uri = uri
-        self.process_exception = process_exception
-        self.reconnect_delays = reconnect_delays
-        self.connect_kwargs = connect_kwargs
-        self.logger = connect_kwargs.get("logger") or logging.getLogger("websockets.client")
+        self.uri: str = uri
+        self.process_exception: ProcessException = process_exception
+        self.reconnect_delays: ReconnectDelays = reconnect_delays
+        self.connect_kwargs: dict[str, Any] = connect_kwargs
+        self.logger: Any = connect_kwargs.get("logger") or logging.getLogger("websockets.client")
 
     def __iter__(self) -> Iterator[ClientConnection]:
         delays: Generator[float, None, None] | None = None
