@@ -31,12 +31,18 @@ def _nothing_left_over(request, _applied):
     threads, descriptors = set(threading.enumerate()), count_descriptors()
     yield
     for thread in set(threading.enumerate()) - threads:
-        thread.join(5)
-        assert not thread.is_alive(), f"{thread} is left over"
+        assert ends(thread), f"{thread} is left over"
     # The event loop of an asyncio test is closed after this.
     if request.node.get_closest_marker("asyncio") is None and count_descriptors() > descriptors:
         gc.collect()  # costs too much to be done after every test
         assert count_descriptors() <= descriptors
+
+
+def ends(thread):
+    """Wait for a thread to end, and tell whether it has."""
+    thread._started.wait(5)  # enumerate() lists those that are about to start, too
+    thread.join(5)
+    return not thread.is_alive()
 
 
 def count_descriptors():

@@ -23,7 +23,7 @@ from websockets.sync.connection import Connection
 import websockets_closefix
 
 from .. import upstream
-from ..conftest import count_descriptors
+from ..conftest import count_descriptors, ends
 from .cells import ACTIVITIES, FAULTS, PATIENCE, wait_for_data
 from .handshakes import HANDSHAKES
 from .links import LINKS
@@ -125,8 +125,7 @@ def nothing_left_over():
     left_over = []
     yield left_over
     for thread in set(threading.enumerate()) - threads:
-        thread.join(PATIENCE)
-        left_over += ["a thread"] if thread.is_alive() else []
+        left_over += [] if ends(thread) else ["a thread"]
     if count_descriptors() > descriptors:
         gc.collect()
         left_over += ["a file descriptor"] if count_descriptors() > descriptors else []
