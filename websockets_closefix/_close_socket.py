@@ -63,15 +63,19 @@ def close_socket(
             opened).
 
     """
-    # A thread that is blocked in sendall() holds the mutex until the socket is shut down.
-    hang_up(instance.socket)
     caught = None
-    with bounded(instance.protocol_mutex):
-        was_open = instance.protocol.state.name != "CONNECTING"
-        try:
-            instance.protocol.receive_eof()
-        except RACE_ERRORS as exc:
-            caught = exc
+    was_open = True
+    # The second thread to get here needs no prevention: CLOSED is final, and the parser, which
+    # only comes to it at the end of the stream, isn't going to be driven any more.
+    if instance.protocol.state.name != "CLOSED":
+        # A thread that is blocked in sendall() holds the mutex until the socket is shut down.
+        hang_up(instance.socket)
+        with bounded(instance.protocol_mutex):
+            was_open = instance.protocol.state.name != "CONNECTING"
+            try:
+                instance.protocol.receive_eof()
+            except RACE_ERRORS as exc:
+                caught = exc
     try:
         # It finds receive_eof() called already, which is all that it needed the mutex for.
         wrapped(*args, **kwargs)
