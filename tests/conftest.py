@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import websockets_closefix
 from websockets_closefix import _gate
 
-from .environments import environment, environment_of_the_session  # noqa: F401
+from .environments import environment, environment_of_the_session, run  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,20 +57,16 @@ def without_shim():
 def python(tmp_path):
     """Run a program, given as text, in an interpreter of its own."""
 
-    def run(program, *options, code=0, **environ):
-        result = subprocess.run(
+    def run_program(program, *options, code=0, **environ):
+        return run(
             [sys.executable, *options, "-c", program],
+            code=code,
+            timeout=20,
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
         )
-        assert result.returncode == code, result.stderr
-        return result
 
-    return run
+    return run_program
 
 
 def installed_release():

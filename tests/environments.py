@@ -20,6 +20,15 @@ LEAKED = ["AssertionError NoneType", "NoneType AssertionError"]
 PACKAGES = [sysconfig.get_path("purelib"), str(Path(websockets_closefix.__file__).parents[1])]
 
 
+def run(command, *, code=0, timeout=30, **kwargs):
+    """Run a command to its end, which has to be that exit code."""
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, check=False, **kwargs
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    return result
+
+
 class Environment(NamedTuple):
     python: str
     site_packages: Path
@@ -27,17 +36,12 @@ class Environment(NamedTuple):
     def run(self, *arguments, code=0, **environ):
         """Run its interpreter, somewhere where nothing can be imported from."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        result = subprocess.run(
+        return run(
             [self.python, *map(str, arguments)],
+            code=code,
             cwd="/",
             env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **environ},
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
         )
-        assert result.returncode == code, result.stderr
-        return result
 
     def command(self, *arguments, **kwargs):
         return self.run("-m", "websockets_closefix", *arguments, **kwargs)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import websockets_closefix
-from websockets_closefix import _report
+from websockets_closefix._commands import status as _report
 
 from .conftest import ROOT, affected, predates_resilience
 from .environments import CURED, VENDOR

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -18,6 +17,7 @@ from websockets_closefix import _provoke
 
 from .builds import FLAWED, write_build
 from .conftest import ROOT, affected, installed_release
+from .environments import run
 
 pytestmark = affected
 
@@ -38,27 +38,18 @@ def meet_the_race():
 CURED = "applied ConnectionClosedError"
 
 
-def run(*arguments, **kwargs):
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        **kwargs,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.splitlines()
+def python_prints(*arguments, **kwargs):
+    return run([sys.executable, *arguments], **kwargs).stdout.splitlines()
 
 
 def test_isolated_mode():
     path = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    assert run("-I", "-c", f"{path}{MEET_THE_RACE}\nmeet_the_race()") == [CURED]
+    assert python_prints("-I", "-c", f"{path}{MEET_THE_RACE}\nmeet_the_race()") == [CURED]
 
 
 def test_without_site():
     path = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {SITE_PACKAGES!r}]\n"
-    assert run("-S", "-c", f"{path}{MEET_THE_RACE}\nmeet_the_race()") == [CURED]
+    assert python_prints("-S", "-c", f"{path}{MEET_THE_RACE}\nmeet_the_race()") == [CURED]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork()")
@@ -83,7 +74,7 @@ def test_multiprocessing_spawn(tmp_path):
         "    process.start(); process.join(20); meet_the_race()\n"
     )
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    assert run(str(tmp_path / "program.py"), env=environ) == [CURED, CURED]
+    assert python_prints(str(tmp_path / "program.py"), env=environ) == [CURED, CURED]
 
 
 def test_zipped_application(tmp_path):
@@ -95,7 +86,7 @@ def test_zipped_application(tmp_path):
         for package in (ROOT / "websockets_closefix", websockets):
             for source in package.rglob("*.py"):
                 application.write(source, source.relative_to(package.parent))
-    lines = run(
+    lines = python_prints(
         "-c",
         f"import runpy, sys; sys.argv[0] = {str(archive)!r}\n"
         f"runpy.run_path({str(archive)!r}, run_name='__main__')\n"
@@ -172,7 +163,7 @@ def test_assertion_rewriting(tmp_path):
         f"    assert capsys.readouterr().out == '{CURED}\\n'\n"
     )
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    [*_, summary] = run("-m", "pytest", "-q", cwd=tmp_path, env=environ)
+    [*_, summary] = python_prints("-m", "pytest", "-q", cwd=tmp_path, env=environ)
     assert summary.startswith("1 passed")
 
 

@@ -1,8 +1,9 @@
-"""Upstream's fix of issue 1558, put into the source of an affected release."""
+"""Upstream's fix of issue 1558: in the source of an affected release, and the fixed release."""
 
 from __future__ import annotations
 
 import inspect
+import os
 import textwrap
 
 from websockets.sync import connection as connection_module
@@ -27,3 +28,8 @@ def fix(connection_class):
     code = compile(source.replace(FLAWED, FIXED), connection_module.__file__, "exec")
     exec(code, vars(connection_module), namespace)
     connection_class.close_socket = namespace["close_socket"]
+
+
+def first_fixed(directory):
+    """Return the environment variables of a process that gets its websockets from there."""
+    return {"PYTHONPATH": os.pathsep.join([directory, os.getcwd()])}

@@ -1,6 +1,6 @@
 """``python -m websockets_closefix``."""
 
-from ._cli import main
+from ._commands.command_line import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -9,7 +9,6 @@ installed, not from its checkout; the directory holds websockets 14.2.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 
@@ -23,11 +22,10 @@ def main(argv=None):
     parser.add_argument("--fixed", metavar="DIRECTORY", required=True)
     parser.add_argument("--rounds", metavar="N", type=int, default=40)
     arguments = parser.parse_args(argv)
-    fixed = {"PYTHONPATH": os.pathsep.join([arguments.fixed, os.getcwd()])}
     print(ROW("pair", "median", "quartiles", "budget"))
     for name, ratios, budget in startup.pairs(arguments.rounds, arguments.fixed):
         print_ratios(name, ratios, budget)
-    for name, ratios, budget in operations.pairs(arguments.rounds, fixed):
+    for name, ratios, budget in operations.pairs(arguments.rounds, arguments.fixed):
         print_ratios(name, ratios, budget)
 
 

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+from ..upstream import first_fixed
+
 BATCH = {"connect": 50, "close_socket": 100}
 TITLES = {
     "connect": "connect, echo, close on loopback",
@@ -15,13 +17,13 @@ TITLES = {
 BUDGETS = {"connect": "1.02", "close_socket": None}
 
 
-def pairs(rounds, fixed):
+def pairs(rounds, fixed_directory):
     """Yield what each pair is called, the ratios of its rounds, and its budget."""
     for operation, title in TITLES.items():
         with (
             worker(operation, "unpatched") as unpatched,
             worker(operation, "patched") as patched,
-            worker(operation, "unpatched", **fixed) as upstream,
+            worker(operation, "unpatched", **first_fixed(fixed_directory)) as upstream,
         ):
             times = [
                 [

@@ -17,6 +17,8 @@ import subprocess
 import sys
 from collections import Counter
 
+from ..upstream import first_fixed
+
 ROW = "{:32}{:8}{:12}{}".format
 
 
@@ -25,12 +27,11 @@ def main(argv=None):
     parser.add_argument("--fixed", metavar="DIRECTORY", required=True)
     parser.add_argument("--times", metavar="N", type=int, default=5)
     arguments = parser.parse_args(argv)
-    fixed = {"PYTHONPATH": os.pathsep.join([arguments.fixed, os.getcwd()])}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as executor:
         futures = [
             executor.submit(observe, "shim", arguments.times),
             executor.submit(observe, "fix", arguments.times),
-            executor.submit(observe, "as-it-is", arguments.times, **fixed),
+            executor.submit(observe, "as-it-is", arguments.times, **first_fixed(arguments.fixed)),
         ]
         shim, fix, fixed = (future.result() for future in futures)
     print(f"websockets {shim['version']} with the shim, {arguments.times} times a cell")

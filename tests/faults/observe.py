@@ -24,9 +24,9 @@ import websockets_closefix
 
 from .. import upstream
 from ..conftest import count_descriptors, ends
-from .cells import ACTIVITIES, FAULTS, PATIENCE, wait_for_data
+from .cells import ACTIVITIES, FAULTS, wait_for_data
 from .handshakes import HANDSHAKES
-from .links import LINKS
+from .links import LINKS, PATIENCE
 
 
 def main(what, times):

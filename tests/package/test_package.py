@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import venv
 from pathlib import Path
@@ -21,7 +20,7 @@ import pytest
 import websockets_closefix
 
 from ..conftest import ROOT
-from ..environments import CURED, LEAKED, VENDOR
+from ..environments import CURED, LEAKED, VENDOR, run
 from ..test_readme import blocks
 
 pytestmark = [
@@ -40,8 +39,10 @@ class Environment(NamedTuple):
 
     def shell(self, commands, code=0):
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        result = subprocess.run(
+        return run(
             ["sh", "-e", "-c", commands],
+            code=code,
+            timeout=110,
             cwd=self.working_directory,
             env={
                 **inherited,
@@ -51,13 +52,7 @@ class Environment(NamedTuple):
                 "PIP_QUIET": "1",
                 "VIRTUAL_ENV": str(self.folder),
             },
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
         )
-        assert result.returncode == code, result.stdout + result.stderr
-        return result
 
     def meets_the_race(self):
         return self.shell(f"python {VENDOR}").stdout.splitlines()
@@ -140,7 +135,7 @@ def test_in_a_container(environment, tmp_path):
         output = environment.shell(command).stdout
     assert "held back   by vendor-sdk 1.2: websockets<14.2,>=13" in output
     [arguments] = re.findall(r'^CMD \["python", "-m", "(\w+)"\]$', dockerfile, re.MULTILINE)
-    provoke = ROOT / "websockets_closefix" / "_provoke.py"
+    provoke = ROOT / "websockets_closefix"
     assert environment.shell(f"python -m {arguments} {provoke}").stdout.splitlines() == CURED
 
 
@@ -165,12 +160,7 @@ def test_the_test_command_is_what_ci_runs():
 
 def test_what_is_in_the_wheel(dist):
     [wheel] = dist.glob("*.whl")
-    names = subprocess.run(
-        [sys.executable, "-m", "zipfile", "--list", wheel],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout
+    names = run([sys.executable, "-m", "zipfile", "--list", wheel]).stdout
     assert "websockets_closefix/py.typed" in names
     assert "websockets_closefix/_bootstrap/sitecustomize.py" in names
     assert "tests/" not in names

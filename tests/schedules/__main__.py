@@ -16,6 +16,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from ..upstream import first_fixed
 from .scenarios import SCENARIOS
 
 ROW = "{:34}{:>9}{:>13}{:>13}{:>13}  {:7}{}".format
@@ -56,11 +57,10 @@ def main(argv=None):
 
 
 def submit(executor, name, fixed_directory):
-    fixed = {"PYTHONPATH": os.pathsep.join([fixed_directory, os.getcwd()])}
     return Explorations(
         executor.submit(explore, "shim", name),
         executor.submit(explore, "fix", name),
-        executor.submit(explore, "as-it-is", name, **fixed),
+        executor.submit(explore, "as-it-is", name, **first_fixed(fixed_directory)),
         executor.submit(explore, "leak", name),
     )
 

@@ -12,8 +12,9 @@ from typing import Any, Callable, NoReturn
 
 import websockets_closefix
 
-from . import _run, _site
-from ._refused import Refused
+from . import enable as site_files
+from . import run as run_program
+from .refused import Refused
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,8 +90,9 @@ def add_enable(commands: Any) -> None:
     parser = commands.add_parser(
         "enable",
         help="switch the shim on for every Python process of this environment",
-        description=f"Write {' and '.join(_site.FILES)} into the site-packages of the Python that "
-        "runs this command. Exit 0 where new processes are covered, else 1, with nothing written.",
+        description=f"Write {' and '.join(site_files.FILES)} into the site-packages of the Python "
+        "that runs this command. Exit 0 where new processes are covered, else 1, with nothing "
+        "written.",
     )
     parser.add_argument("--user", action="store_true", help="into the user's site-packages")
     parser.set_defaults(function=enable)
@@ -101,7 +103,7 @@ def add_disable(commands: Any) -> None:
     parser = commands.add_parser(
         "disable",
         help="undo enable",
-        description=f"Remove {' and '.join(_site.FILES)}, which enable wrote. Do it before "
+        description=f"Remove {' and '.join(site_files.FILES)}, which enable wrote. Do it before "
         "uninstalling: from 3.15 on, Python complains of a .start file whose package is gone.",
     )
     parser.add_argument("--user", action="store_true", help="from the user's site-packages")
@@ -140,11 +142,11 @@ def positive(text: str) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """Print where this environment stands."""
-    from . import _report
+    from . import status as status_page
 
     import_websockets()
-    found = _report.gather()
-    print(json.dumps(found, indent=2) if arguments.json else _report.as_text(found))
+    found = status_page.gather()
+    print(json.dumps(found, indent=2) if arguments.json else status_page.as_text(found))
     return 0 if found["state"] in ("applied", "not-affected") else 1
 
 
@@ -153,24 +155,26 @@ def verify(arguments: argparse.Namespace) -> int:
     import_websockets()
     if websockets_closefix.CONNECTION_MODULE not in sys.modules:
         return status(arguments)  # there is nothing to verify, and it says why
-    from . import _verify
+    from . import verify as verification
 
-    report = _verify.verify(arguments.trials, rewrite_line if sys.stderr.isatty() else None)
+    report = verification.verify(arguments.trials, rewrite_line if sys.stderr.isatty() else None)
     print(
-        json.dumps(_verify.as_json(report), indent=2) if arguments.json else _verify.as_text(report)
+        json.dumps(verification.as_json(report), indent=2)
+        if arguments.json
+        else verification.as_text(report)
     )
     return 1 if report.leaked else 0
 
 
 def enable(arguments: argparse.Namespace) -> int:
     """Switch the shim on for the environment, and print what was done."""
-    print(*_site.enable(_site.site_packages(user=arguments.user)), sep="\n")
+    print(*site_files.enable(site_files.site_packages(user=arguments.user)), sep="\n")
     return 0
 
 
 def disable(arguments: argparse.Namespace) -> int:
     """Undo :func:`enable`, and print what was done."""
-    print(*_site.disable(_site.site_packages(user=arguments.user)), sep="\n")
+    print(*site_files.disable(site_files.site_packages(user=arguments.user)), sep="\n")
     return 0
 
 
@@ -178,7 +182,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Start a program; returns on Windows alone."""
     if not arguments.program:
         arguments.parser.error("it needs a SCRIPT, or -m and a MODULE")
-    return _run.run([*(["-m"] if arguments.module else []), *arguments.program])
+    return run_program.run([*(["-m"] if arguments.module else []), *arguments.program])
 
 
 def import_websockets() -> None:

@@ -10,11 +10,12 @@ import websockets
 import wrapt
 
 import websockets_closefix
-from websockets_closefix import _cli, _report
+from websockets_closefix._commands import command_line
+from websockets_closefix._commands import status as _report
 
-from .builds import FIXED, write_build
-from .conftest import affected, installed_release
-from .environments import CURED, PACKAGES
+from ..builds import FIXED, write_build
+from ..conftest import affected, installed_release
+from ..environments import CURED, PACKAGES
 
 VERSION = installed_release()
 
@@ -102,8 +103,8 @@ def test_page_of_an_affected_release(capsys, monkeypatch):
         {"name": "vendor-sdk", "version": "1.2", "requirement": "websockets<14.2,>=13"},
         {"name": "other", "version": "3", "requirement": 'websockets==14.1; extra == "live"'},
     ]
-    monkeypatch.setattr(_report._requirements, "holding_back", lambda release: held_back_by)
-    assert _cli.main(["status"]) == 0
+    monkeypatch.setattr(_report.held_back, "holding_back", lambda release: held_back_by)
+    assert command_line.main(["status"]) == 0
     verdict, empty, *page = capsys.readouterr().out.splitlines()
     assert verdict.startswith(f"applied: websockets {VERSION} has the close race")
     assert empty == ""
@@ -129,8 +130,8 @@ def test_page_of_an_affected_release(capsys, monkeypatch):
     ],
 )
 def test_nobody_known_to_hold_it_back(capsys, monkeypatch, held_back_by, line):
-    monkeypatch.setattr(_report._requirements, "holding_back", lambda release: held_back_by)
-    assert _cli.main(["status"]) == 0
+    monkeypatch.setattr(_report.held_back, "holding_back", lambda release: held_back_by)
+    assert command_line.main(["status"]) == 0
     assert f"held back   {line}" in capsys.readouterr().out
 
 

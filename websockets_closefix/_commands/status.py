@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import websockets_closefix
 
-from . import _gate, _requirements, _run
+from .. import _gate
+from . import held_back, run
 
 ISSUE = "https://github.com/python-websockets/websockets/issues/1558"
 FIRST_FIXED = ".".join(map(str, _gate.FIRST_FIXED))
@@ -22,8 +23,6 @@ SWITCHES = {
     "usercustomize": "by usercustomize: every Python process that imports it is covered",
     "run": "by run: this process and its subprocesses are covered",
 }
-
-Switch = Literal["import", "pth", "start", "sitecustomize", "usercustomize", "run"]
 
 
 def gather() -> dict[str, Any]:
@@ -46,7 +45,7 @@ def gather() -> dict[str, Any]:
         "version": websockets_closefix.__version__,
         "switched_on_by": None if status.state == "disabled" else switched_on_by(),
         "wrapt_version": getattr(wrapt, "__version__", None),
-        "held_back_by": _requirements.holding_back(FIRST_FIXED),
+        "held_back_by": held_back.holding_back(FIRST_FIXED),
     }
 
 
@@ -57,11 +56,11 @@ def is_affected() -> bool | None:
     return None if verdict == "unrecognised" else verdict == "affected"
 
 
-def switched_on_by() -> Switch:
-    """Tell what imported this package first, judging by the modules that were being executed."""
+def switched_on_by() -> str:
+    """Return the key of SWITCHES for what imported this package first, by the modules at work."""
     names = [name for name, _ in websockets_closefix._imported_by]
     files = [file for _, file in websockets_closefix._imported_by]
-    if any(file.startswith(_run.BOOTSTRAP) for file in files):
+    if any(file.startswith(run.BOOTSTRAP) for file in files):
         return "run"
     if "sitecustomize" in names:
         return "sitecustomize"

@@ -18,7 +18,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ._refused import Refused
+from .refused import Refused
 
 MARK = "# Written by websockets-closefix: `python -m websockets_closefix disable` removes it.\n"
 

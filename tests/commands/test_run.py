@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 
 import pytest
 
-from websockets_closefix import _cli, _run
+from websockets_closefix._commands import command_line
+from websockets_closefix._commands import run as _run
 
-from .conftest import affected
-from .environments import CURED, LEAKED, PACKAGES, VENDOR
+from ..conftest import affected
+from ..environments import CURED, LEAKED, PACKAGES, VENDOR
 
 RUN = ("-m", "websockets_closefix", "run")
 
@@ -123,9 +125,10 @@ def test_from_a_checkout_that_is_not_installed(environment):
     """Neither the program nor its subprocesses find the package by themselves."""
     environment.install(PACKAGES[:1])
     command = (
-        f"import sys; sys.path.append({PACKAGES[1]!r}); from websockets_closefix import _cli; "
+        f"import sys; sys.path.append({PACKAGES[1]!r}); "
+        "from websockets_closefix._commands import command_line; "
     )
-    result = environment.run("-c", f"{command} _cli.main(['run', {str(VENDOR)!r}])")
+    result = environment.run("-c", f"{command} command_line.main(['run', {str(VENDOR)!r}])")
     assert result.stdout.splitlines() == CURED
 
 
@@ -155,9 +158,10 @@ def test_subprocess_with_a_path_of_its_own_is_not_covered(environment, tmp_path)
     assert lines == ["True", "False", "False", "False", "False"]
 
 
-@pytest.mark.parametrize("option", ["-E", "-I"])
+@pytest.mark.parametrize("option", ["-E", "-I", "-S"])
 def test_options_that_hide_the_shim_are_refused(environment, probe, option):
-    result = environment.run(option, *RUN, probe, code=1)
+    path = os.pathsep.join(PACKAGES)  # without which -S finds nothing at all
+    result = environment.run(option, *RUN, probe, code=1, PYTHONPATH=path)
     [line] = result.stderr.splitlines()
     assert "-E, -I and -S" in line
     assert result.stdout == ""
@@ -166,7 +170,7 @@ def test_options_that_hide_the_shim_are_refused(environment, probe, option):
 @pytest.mark.parametrize("arguments", [["run"], ["run", "-m"]])
 def test_nothing_to_run(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
-        _cli.main(arguments)
+        command_line.main(arguments)
     assert stop.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "it needs a SCRIPT, or -m and a MODULE" in line

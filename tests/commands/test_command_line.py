@@ -10,10 +10,11 @@ import sys
 import pytest
 
 import websockets_closefix
-from websockets_closefix import _cli, _provoke
+from websockets_closefix import _provoke
+from websockets_closefix._commands import command_line
 
-from .builds import FIXED, FLAWED, write_build
-from .conftest import ROOT, affected, installed_release
+from ..builds import FIXED, FLAWED, write_build
+from ..conftest import ROOT, affected, installed_release
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 VERSION = installed_release()
@@ -97,7 +98,7 @@ def test_with_websockets_from_before_the_threading_implementation(command, tmp_p
 )
 def test_bad_arguments_get_one_line_and_exit_code_2(capsys, arguments, complaint):
     with pytest.raises(SystemExit) as stop:
-        _cli.main(arguments)
+        command_line.main(arguments)
     assert stop.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert complaint in line
@@ -106,14 +107,14 @@ def test_bad_arguments_get_one_line_and_exit_code_2(capsys, arguments, complaint
 
 def test_version(capsys):
     with pytest.raises(SystemExit) as stop:
-        _cli.main(["--version"])
+        command_line.main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out.strip() == websockets_closefix.__version__
 
 
 @affected
 def test_verify(capsys):
-    assert _cli.main(["verify", "--trials", "3"]) == 0
+    assert command_line.main(["verify", "--trials", "3"]) == 0
     output = capsys.readouterr()
     forced = output.out.splitlines()[3]
     assert forced.split("  ")[0] == "close(), the caller is held"
@@ -126,14 +127,14 @@ def test_verify(capsys):
 @affected
 def test_verify_with_the_kill_switch(capsys, monkeypatch):
     monkeypatch.setenv("WEBSOCKETS_CLOSEFIX", "0")
-    assert _cli.main(["verify", "--trials", "1"]) == 1
+    assert command_line.main(["verify", "--trials", "1"]) == 1
     assert "disabled: " in capsys.readouterr().out
 
 
 def test_verify_as_json_shows_its_progress_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(_provoke, "HOLD", 0.1)  # nothing is asserted about the race
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert _cli.main(["verify", "--trials", "2", "--json"]) == 0
+    assert command_line.main(["verify", "--trials", "2", "--json"]) == 0
     output = capsys.readouterr()
     report = json.loads(output.out)
     assert report["leaked"] == 0
@@ -145,4 +146,4 @@ def test_verify_as_json_shows_its_progress_on_a_terminal(capsys, monkeypatch):
 
 def test_importing_main_runs_nothing():
     """As multiprocessing does in the processes it spawns."""
-    assert importlib.import_module("websockets_closefix.__main__").main is _cli.main
+    assert importlib.import_module("websockets_closefix.__main__").main is command_line.main

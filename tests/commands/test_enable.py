@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from websockets_closefix import _site
-from websockets_closefix._refused import Refused
+from websockets_closefix._commands import enable as _site
+from websockets_closefix._commands.refused import Refused
 
-from .conftest import affected
-from .environments import CURED, LEAKED, PACKAGES
+from ..conftest import affected
+from ..environments import CURED, LEAKED, PACKAGES
 
 NAMES = ["websockets_closefix.pth", "websockets_closefix.start"]
 

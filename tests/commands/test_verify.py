@@ -9,10 +9,11 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.connection import Connection
 
 import websockets_closefix
-from websockets_closefix import _provoke, _verify
+from websockets_closefix import _provoke
+from websockets_closefix._commands import verify as _verify
 from websockets_closefix._provoke import Outcome
 
-from .conftest import affected, installed_release
+from ..conftest import affected, installed_release
 
 VERSION = installed_release()
 

@@ -9,7 +9,7 @@ import packaging.utils
 import packaging.version  # noqa: F401
 import pytest
 
-from websockets_closefix import _requirements
+from websockets_closefix._commands import held_back
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def install(tmp_path, monkeypatch):
 
 
 def holding_back():
-    return [tuple(each.values()) for each in _requirements.holding_back("14.2")]
+    return [tuple(each.values()) for each in held_back.holding_back("14.2")]
 
 
 def test_nothing_is_installed(install):
@@ -122,13 +122,13 @@ def test_requirements_that_cannot_be_read_are_passed_over(install):
 def test_without_packaging(install, monkeypatch):
     install("vendor-sdk", "websockets<14")
     monkeypatch.setitem(sys.modules, "packaging.requirements", None)
-    assert _requirements.holding_back("14.2") is None
+    assert held_back.holding_back("14.2") is None
 
 
 def test_packaging_is_imported_by_nothing_else(python):
     result = python(
         "import sys, websockets_closefix\n"
-        "from websockets_closefix import _cli\n"
+        "from websockets_closefix._commands import command_line\n"
         "websockets_closefix.apply(strict=True)\n"
         "print('packaging' in sys.modules)"
     )

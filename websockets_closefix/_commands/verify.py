@@ -10,9 +10,9 @@ from typing import Any, Callable, NamedTuple
 
 import websockets_closefix
 
-from . import _provoke
-from ._provoke import Outcome, reset, stay_silent
-from ._status import Status
+from .. import _provoke
+from .._provoke import Outcome, reset, stay_silent
+from .._status import Status
 
 
 class Scenario(NamedTuple):

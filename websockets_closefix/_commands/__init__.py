@@ -1,0 +1,1 @@
+"""What an operator runs: one room a command, and what they share."""
