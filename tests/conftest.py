@@ -12,6 +12,7 @@ import pytest
 
 import websockets_closefix
 from websockets_closefix import _gate
+from websockets_closefix._flaws import FLAWS
 
 from .environments import environment, environment_of_the_session, run  # noqa: F401
 
@@ -79,7 +80,18 @@ def predates_resilience():
     return _gate.release(installed_release()) < (13, 1)
 
 
-affected = pytest.mark.skipif(
-    not _gate.is_affected_release(installed_release()),
-    reason="this release of websockets doesn't have the flaw",
-)
+def flaws_of_the_release():
+    """Return the rooms of the flaws that the installed release has, going by its version."""
+    release = _gate.release(installed_release())
+    return [flaw.room for flaw in FLAWS if flaw.since <= release < flaw.fixed]
+
+
+def has_flaw(room):
+    """Mark a test of a flaw for the releases that have it."""
+    return pytest.mark.skipif(
+        room not in flaws_of_the_release(),
+        reason=f"this release of websockets doesn't have {room}",
+    )
+
+
+affected = has_flaw("issue_1558")

@@ -63,17 +63,17 @@ class Exploding:
 @pytest.fixture
 def impatient(monkeypatch):
     """Have the wrapper give the mutex up sooner than a held thread lets go of it."""
-    from websockets_closefix import _close_socket
+    from websockets_closefix._flaws import _mutex
 
-    monkeypatch.setattr(_close_socket, "MUTEX_TIMEOUT", 0.05)
+    monkeypatch.setattr(_mutex, "MUTEX_TIMEOUT", 0.05)
 
 
 @pytest.fixture
 def patient(monkeypatch):
     """Have the wrapper wait so long for the mutex that a test can't pass by giving it up."""
-    from websockets_closefix import _close_socket
+    from websockets_closefix._flaws import _mutex
 
-    monkeypatch.setattr(_close_socket, "MUTEX_TIMEOUT", 300)
+    monkeypatch.setattr(_mutex, "MUTEX_TIMEOUT", 300)
 
 
 @pytest.fixture
@@ -627,8 +627,8 @@ from websockets_closefix import _provoke
 assert False, "assertions are stripped"
 if SHIM:
     websockets_closefix.apply(strict=True)
-    from websockets_closefix import _close_socket
-    _close_socket.MUTEX_TIMEOUT = 0.05
+    from websockets_closefix._flaws import _mutex
+    _mutex.MUTEX_TIMEOUT = 0.05
 else:
     websockets_closefix.unapply()
 

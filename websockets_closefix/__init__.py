@@ -1,8 +1,9 @@
 """
-Cures the close race of websockets 13.1, 14.0 and 14.1 (upstream issue 1558).
+Cures how connections of ``websockets.sync`` end, on websockets 11.0 to 15.0.1.
 
 Importing this package is enough; :func:`apply`, :func:`unapply` and :func:`status` are for
-those who want to steer it or to look.
+those who want to steer it or to look. Which flaws there are, and in which releases:
+``websockets_closefix/_flaws/__init__.py``.
 
 Every process of a machine that arms the shim from ``sitecustomize`` pays for what is imported
 here, so at module level that is the import hook alone; the rest waits until it is needed.
@@ -19,9 +20,10 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from ._status import State, Status
+    from . import _gate
+    from ._status import FlawStatus, State, Status
 
-__all__ = ["State", "Status", "UnrecognisedWebsockets", "apply", "status", "unapply"]
+__all__ = ["FlawStatus", "State", "Status", "UnrecognisedWebsockets", "apply", "status", "unapply"]
 
 __version__ = "1.0.0"
 
@@ -29,17 +31,17 @@ CONNECTION_MODULE = "websockets.sync.connection"
 
 
 class UnrecognisedWebsockets(RuntimeError):
-    """Raised by ``apply(strict=True)`` for a build of websockets that the shim leaves alone."""
+    """Raised by ``apply(strict=True)`` if there is something that the shim leaves alone."""
 
 
 def apply(*, strict: bool = False) -> "Status":
     """
-    Repair ``close_socket``, now or as soon as ``websockets.sync`` is imported.
+    Repair websockets, now or as soon as ``websockets.sync`` is imported.
 
     Calling it again changes nothing; any thread may call it. It never imports websockets, and
-    never raises: whatever goes wrong ends in one :exc:`RuntimeWarning`, unless ``strict`` is
-    set. The environment variable ``WEBSOCKETS_CLOSEFIX``, set to ``0``, ``off``, ``false`` or
-    ``no``, wins over it.
+    never raises: whatever goes wrong ends in a :exc:`RuntimeWarning`, unless ``strict`` is set.
+    The environment variable ``WEBSOCKETS_CLOSEFIX``, set to ``0``, ``off``, ``false`` or ``no``,
+    wins over it.
 
     Args:
         strict: Import ``websockets.sync.connection`` now, and raise where the shim would
@@ -49,7 +51,8 @@ def apply(*, strict: bool = False) -> "Status":
         What :func:`status` returns afterwards.
 
     Raises:
-        UnrecognisedWebsockets: If ``strict`` is set and this build of websockets is unknown.
+        UnrecognisedWebsockets: If ``strict`` is set and a flaw isn't recognised in this build of
+            websockets. The others are repaired all the same.
         ImportError: If ``strict`` is set and there is no ``websockets.sync`` to examine, or
             wrapt cannot be imported.
 
@@ -64,7 +67,7 @@ def unapply() -> "Status":
     """
     Take the shim off: the exact opposite of :func:`apply`, and as safe to call again.
 
-    The original ``close_socket`` comes back, the very object, where nobody has wrapped it since;
+    The original methods come back, the very objects, where nobody has wrapped them since;
     otherwise the shim is switched off in place and the other wrapper stays.
 
     Returns:
@@ -74,12 +77,13 @@ def unapply() -> "Status":
     global _enabled
     with _lock:
         _enabled = False
-        # Either is missing from a module that another thread is half-way through importing; then
-        # there is nothing to take off yet, and _wrap() is going to see that it isn't wanted.
-        connection_class = getattr(sys.modules.get(CONNECTION_MODULE), "Connection", None)
-        unwrap = getattr(sys.modules.get(f"{__name__}._close_socket"), "unwrap", None)
-        if connection_class is not None and unwrap is not None:
-            unwrap(connection_class)
+        # A module that another thread is half-way through importing has no Connection: then there
+        # is nothing to take off yet, and _wrap_methods() is going to see that it isn't wanted.
+        module = sys.modules.get(CONNECTION_MODULE)
+        wrap = sys.modules.get(f"{__name__}._wrap")
+        take_off_all = getattr(wrap, "take_off_all", None)
+        if hasattr(module, "Connection") and take_off_all is not None:
+            take_off_all(module)
     return status()
 
 
@@ -89,8 +93,8 @@ def status() -> "Status":
 
     Returns:
         An immutable :class:`Status`: ``state``, ``websockets_version``, ``detail`` (a sentence
-        that names what to do next; ``str(status)`` is that sentence) and ``repaired`` (how many
-        closes the second layer had to repair in this process).
+        that names what to do next; ``str(status)`` is that sentence), ``repaired`` (how many
+        times a repair stepped in) and ``flaws`` (issue, symptom and state of each).
 
     """
     from ._status import derive
@@ -99,8 +103,8 @@ def status() -> "Status":
 
 
 def __getattr__(name: str) -> object:
-    # Status and State need typing, which nobody should pay for at start-up.
-    if name in ("State", "Status"):
+    # They need typing, which nobody should pay for at start-up.
+    if name in ("FlawStatus", "State", "Status"):
         from . import _status
 
         return getattr(_status, name)
@@ -145,7 +149,7 @@ def _arm(*, strict: bool = False) -> None:
 
 
 def _repair(module: "ModuleType", *, strict: bool = False) -> None:
-    """Wrap ``close_socket`` where it has the flaw; an import statement must not fail for it."""
+    """Repair each flaw that there is; an import statement must not fail for it."""
     if not _enabled:
         return
     try:
@@ -155,23 +159,34 @@ def _repair(module: "ModuleType", *, strict: bool = False) -> None:
             __import__(CONNECTION_MODULE)
         from . import _gate
 
-        verdict = _gate.examine(module)
-        if verdict.name == "affected":
-            _wrap(module)
-        elif verdict.name == "unrecognised":
-            raise UnrecognisedWebsockets(verdict.detail)
+        verdicts = _gate.examine(module)
     except Exception as exc:
         if strict:
             raise
-        _warn(str(exc) if isinstance(exc, UnrecognisedWebsockets) else _failure(exc))
+        _warn(_failure(exc))
+        return
+    failures = [_repair_flaw(verdict, module) for verdict in verdicts]
+    for failure in filter(None, failures):
+        if strict:
+            raise failure
+        is_verdict = isinstance(failure, UnrecognisedWebsockets)
+        _warn(str(failure) if is_verdict else _failure(failure))
 
 
-def _wrap(module: "ModuleType") -> None:
-    from . import _close_socket  # imports wrapt, which an unaffected release never needs
+def _repair_flaw(verdict: "_gate.Verdict", module: "ModuleType") -> "Exception | None":
+    """Wrap what has the flaw; return what keeps us from it."""
+    if verdict.name == "unrecognised":
+        return UnrecognisedWebsockets(verdict.detail)
+    try:
+        from . import _wrap
 
-    with _lock:
-        if _enabled:  # unapply() may have come in between
-            _close_socket.wrap(module.Connection, _is_enabled)
+        _wrap.load_room(verdict.flaw)
+        with _lock:
+            if _enabled:  # unapply() may have come in between
+                _wrap.put_on(verdict.flaw, module, _is_enabled)
+    except Exception as exc:
+        return exc
+    return None
 
 
 def _failure(exc: Exception) -> str:

@@ -1,87 +1,137 @@
 """
-Which builds of websockets have the flaw: version and code must agree.
+Which flaws a build of websockets has: version and code must agree, flaw by flaw.
 
-Affected are the releases from 13.1 up to, not including, 14.2 (upstream issue 1558) in which
-``close_socket`` calls ``protocol.receive_eof`` without taking ``protocol_mutex``. Where only one
-of the two says so (a distribution's backport, a development build, a fork, somebody else's patch)
-nobody has tested the shim, and it keeps its hands off.
+Where only one of the two says that a flaw is there (a distribution's backport, a development
+build, a fork, somebody else's patch), nobody has tested its repair: that flaw is left alone.
 
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sys
-from collections.abc import Iterator
-from types import CodeType, FunctionType, ModuleType
-from typing import Any, Literal, NamedTuple
+from types import ModuleType
+from typing import Literal, NamedTuple
 
-FIRST_AFFECTED = (13, 1)
-FIRST_FIXED = (14, 2)
-FIRST_WITH_SYNC = (11, 0)
+from ._flaws import FLAWS, Flaw
+
+FIRST_WITH_SYNC = min(flaw.since for flaw in FLAWS)
+NEWEST_FIX = max(flaw.fixed for flaw in FLAWS)
+
+CLEAN_RELEASES = (
+    "14.2, or 16.0 or later" if sys.version_info >= (3, 10) else "14.2"  # 16.0 needs Python 3.10
+)
 
 
 class Verdict(NamedTuple):
-    """What the gate found, and a sentence that names what to do next."""
+    """Whether a build has a flaw; of what isn't recognised, a sentence that says what to do."""
 
-    name: Literal["affected", "not-affected", "unrecognised"]
-    detail: str
+    flaw: Flaw
+    name: Literal["affected", "unrecognised"]
+    detail: str = ""
 
 
-def examine(connection_module: ModuleType) -> Verdict:
+def examine(connection_module: ModuleType) -> list[Verdict]:
     """
-    Judge a build of websockets by its version and by its code.
+    Judge a build of websockets.
 
     Args:
         connection_module: ``websockets.sync.connection``, fully imported.
 
     Returns:
-        Whether this build has the flaw, doesn't have it, or cannot be told.
+        A verdict for each flaw that this build has or that can't be recognised in it; none for
+        a clean release.
 
     """
     version = websockets_version()
-    connection = getattr(connection_module, "Connection", None)
-    outermost = getattr(connection, "__dict__", {}).get("close_socket")
-    names = [code_names(layer) for layer in layers(outermost) if not is_ours(layer)]
-    calls_receive_eof = any("receive_eof" in layer for layer in names)
-    takes_mutex = any("protocol_mutex" in layer for layer in names)
+    this = release(version)
+    if this is not None and this >= NEWEST_FIX:
+        return []  # whatever its code looks like by then
+    verdicts = (judge(flaw, connection_module, version) for flaw in FLAWS)
+    return [verdict for verdict in verdicts if verdict is not None]
 
-    if release(version) is None:
+
+def judge(flaw: Flaw, connection_module: ModuleType, version: str | None) -> Verdict | None:
+    """Judge one flaw in a build; :obj:`None` if it isn't there."""
+    this = release(version)
+    if this is None:
         return Verdict(
+            flaw,
             "unrecognised",
             f"websockets has a version that websockets-closefix can't read ({version!r}): left "
-            "alone; install websockets 14.2 or later, which is fixed",
+            f"alone; install websockets {CLEAN_RELEASES}",
         )
-    if is_affected_release(version):
-        if takes_mutex:
-            return Verdict(
-                "unrecognised",
-                f"websockets calls itself {version}, but {describe(outermost)} already takes "
-                "protocol_mutex: left alone; if that is a backport of the fix, uninstall "
-                "websockets-closefix",
+    appearances = {look_at(flaw, connection_module, method) for method in flaw.examined}
+    if flaw.since <= this < flaw.fixed:
+        if appearances == {"flawed"}:
+            return Verdict(flaw, "affected")
+        return unrecognised(
+            flaw, *explain(f"websockets calls itself {version}", flaw, connection_module)
+        )
+    if appearances == {"flawed"}:
+        return unrecognised(
+            flaw,
+            f"websockets calls itself {version}, but it has the flaw of {span(flaw)}",
+            f"install websockets {CLEAN_RELEASES} from the package index",
+        )
+    return None
+
+
+def look_at(flaw: Flaw, connection_module: ModuleType, method: str) -> str:
+    """Say whether a method looks ``flawed``, ``cured``, ``compiled`` or ``unknown``."""
+    from . import _layers  # which a release without flaws to come never needs
+
+    found = _layers.definition(connection_module, method)
+    originals = _layers.original_layers(*found) if found else []
+    names = _layers.used_names(originals)
+    if re.search(flaw.cured, names):
+        return "cured"
+    if re.search(flaw.flawed, names):
+        return "flawed"
+    return "compiled" if originals and not any(map(_layers.code_of, originals)) else "unknown"
+
+
+def explain(beginning: str, flaw: Flaw, connection_module: ModuleType) -> tuple[str, str]:
+    """Say why a flaw isn't recognised in a release that ought to have it, and what to do."""
+    from . import _layers
+
+    for method in flaw.examined:
+        found = _layers.definition(connection_module, method)
+        appearance = look_at(flaw, connection_module, method)
+        if found is None:
+            return (
+                f"{beginning}, but has no {method}",
+                f"install websockets {CLEAN_RELEASES} from the package index",
             )
-        if not calls_receive_eof:
-            return Verdict(
-                "unrecognised",
-                f"websockets calls itself {version}, but {describe(outermost)} isn't the "
-                "close_socket of that release: left alone; if another patch replaced it, import "
-                "websockets_closefix before that patch",
+        if appearance == "flawed":
+            continue
+        there = _layers.describe(_layers.layers(*found)[0])
+        if appearance == "cured":
+            return (
+                f"{beginning}, but {there} already has the cure",
+                "if that is a backport, nothing needs to be done",
             )
-        return Verdict(
-            "affected",
-            f"websockets {version} has the close race: upgrade to 14.2 or later when you can",
-        )
-    if calls_receive_eof and not takes_mutex:
-        return Verdict(
-            "unrecognised",
-            f"websockets calls itself {version}, but its close_socket has the flaw of 13.1 to "
-            "14.1: left alone; install websockets 14.2 or later from the package index",
-        )
-    return Verdict(
-        "not-affected",
-        f"websockets {version} doesn't have the close race: websockets-closefix can be removed",
+        if appearance == "compiled":
+            return (
+                f"{beginning}, but {there} is compiled, so that it can't be examined",
+                f"install websockets {CLEAN_RELEASES} from the package index",
+            )
+        break
+    return (
+        f"{beginning}, but {there} isn't the {method} of that release",
+        "if another patch replaced it, import websockets_closefix before that patch",
     )
+
+
+def unrecognised(flaw: Flaw, why: str, what_to_do: str) -> Verdict:
+    """Put the sentence together."""
+    return Verdict(flaw, "unrecognised", f"{why}: {flaw.name} is left alone; {what_to_do}")
+
+
+def span(flaw: Flaw) -> str:
+    """Name the releases that have a flaw."""
+    since, fixed = (".".join(map(str, each)) for each in (flaw.since, flaw.fixed))
+    return f"{since} and later, before {fixed}"
 
 
 def websockets_version() -> str | None:
@@ -94,89 +144,13 @@ def release(version: str | None) -> tuple[int, ...] | None:
     Return the release segment of a version, as :pep:`440` names it.
 
     ``14.2.dev3+g1234567`` is on its way to 14.2 and counts as 14.2, not as a release before it.
+    An epoch makes it another series of releases, of which nothing is known.
 
     """
-    match = re.match(r"\d+(\.\d+)*", version or "")
+    match = re.match(r"\d+(\.\d+)*(?!\d*!)", version or "")
     return tuple(int(number) for number in match[0].split(".")) if match else None
-
-
-def is_affected_release(version: str | None) -> bool:
-    """Tell whether the flaw belongs to the release that ``version`` names."""
-    return FIRST_AFFECTED <= (release(version) or ()) < FIRST_FIXED
 
 
 def predates_sync(version: str | None) -> bool:
     """Tell whether ``version`` names a release without ``websockets.sync``."""
     return () < (release(version) or ()) < FIRST_WITH_SYNC
-
-
-def is_ours(layer: Any) -> bool:
-    """Tell whether a layer of ``close_socket`` is this package's wrapper, bound or not."""
-    wrapper = getattr(layer, "_self_wrapper", None)
-    return getattr(wrapper, "__module__", None) == f"{__package__}._close_socket"
-
-
-def layers(function: Any) -> Iterator[Any]:
-    """
-    Yield ``close_socket`` and what it wraps, outermost first, as far as can be seen.
-
-    A wrapper made by wrapt or :func:`functools.wraps` says in ``__wrapped__`` what it calls; of a
-    plain function that replaced the method, the ``close_socket`` among the variables it reads.
-
-    """
-    seen: list[Any] = []
-    pending = [function]
-    while pending:
-        layer = pending.pop()
-        if layer is None or any(layer is other for other in seen):
-            continue
-        seen.append(layer)
-        yield layer
-        if hasattr(layer, "__wrapped__"):
-            pending.append(layer.__wrapped__)
-        elif isinstance(layer, FunctionType):
-            pending += [
-                value
-                for value in variables_of(layer)
-                if getattr(value, "__name__", None) == "close_socket"
-            ]
-
-
-def variables_of(function: FunctionType) -> list[Any]:
-    """
-    Return the values of the variables, not its own, that a function reads.
-
-    :func:`inspect.getclosurevars` would do; but importing inspect costs a tenth of what importing
-    ``websockets.sync.client`` does, also on releases that have nothing to repair.
-
-    """
-    values = []
-    for cell in function.__closure__ or ():
-        with contextlib.suppress(ValueError):  # the variable isn't set yet
-            values.append(cell.cell_contents)
-    names = function.__code__.co_names
-    values += [function.__globals__[name] for name in names if name in function.__globals__]
-    return values
-
-
-def code_names(layer: Any) -> set[str]:
-    """Return the names that a layer's own code uses, those of functions nested in it included."""
-    # A proxy of wrapt's passes off the code of what it wraps as its own.
-    function = getattr(layer, "_self_wrapper", layer)
-    pending = [getattr(function, "__code__", None)]
-    names: set[str] = set()
-    while pending:
-        code = pending.pop()
-        if isinstance(code, CodeType):
-            names.update(code.co_names)
-            pending += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return names
-
-
-def describe(layer: Any) -> str:
-    """Name the code that is in the place of ``close_socket``."""
-    function = getattr(layer, "_self_wrapper", layer)
-    if function is None:
-        return "a Connection without close_socket"
-    module, name = (getattr(function, a, "?") for a in ("__module__", "__qualname__"))
-    return f"{module}.{name}"

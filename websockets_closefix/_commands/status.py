@@ -8,11 +8,10 @@ from typing import Any
 
 import websockets_closefix
 
-from .. import _gate
 from . import held_back, run
 
 ISSUE = "https://github.com/python-websockets/websockets/issues/1558"
-FIRST_FIXED = ".".join(map(str, _gate.FIRST_FIXED))
+FIRST_FIXED = "14.2"
 
 SWITCHES = {
     "import": "by this command alone: a program of this environment has to import "
@@ -51,9 +50,8 @@ def gather() -> dict[str, Any]:
 
 def is_affected() -> bool | None:
     """Tell whether this build of websockets has the flaw; None where nobody knows."""
-    module = sys.modules.get(websockets_closefix.CONNECTION_MODULE)
-    verdict = _gate.examine(module).name if module else "not-affected"
-    return None if verdict == "unrecognised" else verdict == "affected"
+    states = {flaw.state for flaw in websockets_closefix.status().flaws}
+    return None if "unrecognised" in states else bool(states)
 
 
 def switched_on_by() -> str:

@@ -1,0 +1,94 @@
+"""
+websockets 11.0 to 13.0.1: whoever waits in ``recv()`` is woken before the connection is CLOSED.
+
+``recv()`` then asks for the exception of a connection that isn't closed yet, which is an assertion.
+As 13.1 does (commit 36409237), it waits for the reader thread to end first. That can be done only
+afterwards: ``recv()`` wakes and asks in one go.
+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .._wrap import count_repair
+from ._ended import force_closed, has_caller
+
+if TYPE_CHECKING:
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.connection import Connection as AnyConnection
+
+    class Connection(AnyConnection):
+        """One of 11.0 or 12.0 as well; the types are those of 14.1."""
+
+        recv_events_exc: BaseException | None
+
+
+NOT_CLOSED = "connection isn't closed yet"
+"""The assertion's message."""
+
+READER_TIMEOUT = 10.0
+"""
+Seconds to wait for the reader thread to end.
+
+It is about to: the socket is shut down before anybody is woken, so that not even a thread which
+holds ``protocol_mutex`` in ``sendall()`` is in its way.
+
+"""
+
+
+def recv(
+    wrapped: Callable[..., Any],
+    instance: Connection,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """
+    Receive a message.
+
+    Raises:
+        ConnectionClosed: In the place of the assertion.
+
+    """
+    try:
+        return wrapped(*args, **kwargs)
+    except AssertionError as exc:
+        if str(exc) != NOT_CLOSED:
+            raise
+    raise connection_closed(instance)
+
+
+def recv_streaming(
+    wrapped: Callable[..., Iterator[Any]],
+    instance: Connection,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Iterator[Any]:
+    """Receive a message frame by frame; raises what :func:`recv` raises, while iterating."""
+    return receive_frames(wrapped(*args, **kwargs), instance)
+
+
+def receive_frames(frames: Iterator[Any], instance: Connection) -> Iterator[Any]:
+    """Yield the frames of a message."""
+    try:
+        yield from frames
+        return
+    except AssertionError as exc:
+        if str(exc) != NOT_CLOSED:
+            raise
+    raise connection_closed(instance)
+
+
+def connection_closed(connection: Connection) -> ConnectionClosed:
+    """Return what ``recv()`` raises once the reader thread has ended, as 13.1 does."""
+    if has_caller(connection):
+        connection.recv_events_thread.join(READER_TIMEOUT)
+    force_closed(connection)  # it is CLOSED, unless a fork left the reader thread behind
+    count_repair()
+    # Not a warning: on these releases many an ordinary close ends here.
+    connection.logger.debug("websockets-closefix repaired recv() (websockets issue 1449)")
+    exc: ConnectionClosed = connection.protocol.close_exc
+    up_to_12_0 = hasattr(connection, "recv_events_exc")
+    exc.__cause__ = connection.recv_events_exc if up_to_12_0 else connection.recv_exc
+    return exc

@@ -1,0 +1,79 @@
+"""Puts wrappers on and takes them off, whatever the flaw, and counts what they repaired."""
+
+from __future__ import annotations
+
+import _thread
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+from ._flaws import FLAWS, Flaw
+from ._layers import definition, is_ours, layers
+
+
+def load_room(flaw: Flaw) -> None:
+    """Import what :func:`put_on` needs, which must not import: wrapt, and the flaw's wrappers."""
+    importlib.import_module("wrapt")
+    importlib.import_module(f"{__package__}._flaws.{flaw.room}")
+
+
+def put_on(flaw: Flaw, connection_module: ModuleType, enabled: Callable[[], bool]) -> None:
+    """
+    Wrap the methods that a flaw's repair needs, unless they are wrapped already.
+
+    Args:
+        flaw: The flaw; :func:`load_room` has been called for it.
+        connection_module: ``websockets.sync.connection``, fully imported.
+        enabled: Asked at each call; where it says no, wrapt calls the original directly.
+
+    """
+    wrapt = sys.modules["wrapt"]
+    room = sys.modules[f"{__package__}._flaws.{flaw.room}"]
+    for owner, name in targets(flaw, connection_module):
+        if not is_wrapped(owner, name):
+            wrapper = getattr(room, name)
+            wrapt.wrap_object(owner, name, wrapt.FunctionWrapper, (wrapper, enabled))
+
+
+def take_off_all(connection_module: ModuleType) -> None:
+    """Put the original function objects back, except below something else's wrapper."""
+    for flaw in FLAWS:
+        for owner, name in targets(flaw, connection_module):
+            outermost = vars(owner)[name]
+            if is_ours(outermost):
+                setattr(owner, name, outermost.__wrapped__)
+
+
+def is_on(flaw: Flaw, connection_module: ModuleType) -> bool:
+    """Tell whether every method that a flaw's repair needs is wrapped."""
+    return all(is_wrapped(owner, name) for owner, name in targets(flaw, connection_module))
+
+
+def is_wrapped(owner: type, name: str) -> bool:
+    """Tell whether a wrapper of ours is among a method's layers."""
+    return any(map(is_ours, layers(owner, name)))
+
+
+def targets(flaw: Flaw, connection_module: ModuleType) -> Iterator[tuple[type, str]]:
+    """Yield the classes and the names of the methods to wrap, of those the release has."""
+    for method in flaw.wrapped:
+        found = definition(connection_module, method)
+        if found is not None:
+            yield found
+
+
+def repaired() -> int:
+    """Return how many times a repair stepped in, in this process."""
+    return _repaired
+
+
+def count_repair() -> None:
+    """Add one to :func:`repaired`; any thread may call it."""
+    global _repaired
+    with _repaired_lock:
+        _repaired += 1
+
+
+_repaired = 0
+_repaired_lock = _thread.allocate_lock()
