@@ -94,4 +94,7 @@ def has_flaw(room):
     )
 
 
+has_some = pytest.mark.skipif(not flaws_of_the_release(), reason="this release has no flaws")
+has_none = pytest.mark.skipif(bool(flaws_of_the_release()), reason="this release has flaws")
+
 affected = has_flaw("issue_1558")

@@ -2,208 +2,59 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-import wrapt
-from websockets.sync.connection import Connection
 
 import websockets_closefix
-from websockets_closefix import _gate, _provoke
-from websockets_closefix._layers import is_ours, layers
+from websockets_closefix import _gate
+from websockets_closefix._flaws import FLAWS
 
-from .builds import FIXED, FLAWED, WITHOUT_PROTOCOL, write_build
-from .conftest import ROOT, affected, flaws_of_the_release, installed_release
+from .builds import CODE, FIXED, FLAWED, write_build
+from .conftest import (
+    ROOT,
+    affected,
+    flaws_of_the_release,
+    has_none,
+    has_some,
+    installed_release,
+)
 
 VERSION = installed_release()
-
-
-def close_socket():
-    return vars(Connection)["close_socket"]
-
-
-def count_ours():
-    return sum(is_ours(layer) for layer in layers(Connection, "close_socket"))
-
-
-def send_outcome():
-    with _provoke.peer(_provoke.stay_silent) as uri:
-        return type(_provoke.reader_held(uri).caller).__name__
 
 
 # In this process, which has imported websockets.
 
 
-@affected
-def test_status_when_applied():
+def test_status():
     status = websockets_closefix.status()
-    assert status.state == "applied"
+    assert status.state == expected()
     assert status.websockets_version == VERSION
     assert str(status) == status.detail
-    assert "14.2" in status.detail
     assert isinstance(status.repaired, int)
     assert isinstance(status, websockets_closefix.Status)
+    assert all(isinstance(flaw, websockets_closefix.FlawStatus) for flaw in status.flaws)
     with pytest.raises(AttributeError):
         status.state = "armed"
 
 
-@affected
-def test_apply_is_idempotent():
-    before = close_socket()
-    assert websockets_closefix.apply().state == "applied"
-    assert websockets_closefix.apply(strict=True).state == "applied"
-    assert close_socket() is before
+def test_status_tells_what_is_done_about_each_flaw():
+    rooms = [flaw for flaw in FLAWS if flaw.room in flaws_of_the_release()]
+    expected = [(flaw.issue, flaw.symptom, "applied") for flaw in rooms]
+    assert list(websockets_closefix.status().flaws) == expected
+    disabled = [(issue, symptom, "disabled") for issue, symptom, _ in expected]
+    assert list(websockets_closefix.unapply().flaws) == disabled
 
 
-@affected
-def test_unapply_restores_the_original_function_object():
-    original = close_socket().__wrapped__
-    assert websockets_closefix.unapply().state == "disabled"
-    assert close_socket() is original
-    assert websockets_closefix.unapply().state == "disabled"
-    assert close_socket() is original
-    assert websockets_closefix.apply().state == "applied"
-    assert close_socket().__wrapped__ is original
+@has_some
+def test_advice_of_an_affected_release():
+    detail = websockets_closefix.status().detail
+    assert f"go to {_gate.CLEAN_RELEASES} when you can" in detail
+    for flaw in FLAWS:
+        assert (flaw.name in detail) == (flaw.room in flaws_of_the_release())
 
 
-@affected
-def test_apply_and_unapply_from_many_threads(without_shim):
-    original = close_socket()
-    together = threading.Barrier(16)
-
-    def hammer(number):
-        together.wait(10)
-        for turn in range(50):
-            if (number + turn) % 2:
-                websockets_closefix.apply()
-            else:
-                websockets_closefix.unapply()
-            assert count_ours() <= 1
-
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(hammer, range(16)))
-    assert websockets_closefix.apply().state == "applied"
-    assert count_ours() == 1
-    websockets_closefix.unapply()
-    assert close_socket() is original
-
-
-@affected
-def test_unapply_while_apply_is_under_way(without_shim, monkeypatch):
-    examine = _gate.examine
-
-    def examine_and_unapply(module):
-        websockets_closefix.unapply()
-        return examine(module)
-
-    monkeypatch.setattr(_gate, "examine", examine_and_unapply)
-    websockets_closefix.apply()
-    assert count_ours() == 0
-
-
-def wrapt_patch(calls):
-    def wrapper(wrapped, instance, args, kwargs):
-        calls.append("called")
-        return wrapped(*args, **kwargs)
-
-    wrapt.wrap_function_wrapper(Connection, "close_socket", wrapper)
-
-
-def plain_patch(calls):
-    original = Connection.close_socket
-
-    def patched(self):
-        calls.append("called")
-        original(self)
-
-    Connection.close_socket = patched
-
-
-@pytest.fixture(params=[wrapt_patch, plain_patch])
-def patch(request):
-    """Another library's patch, which a test can put below the shim or above it."""
-    before = close_socket()
-    yield request.param
-    websockets_closefix.unapply()
-    Connection.close_socket = before
-
-
-@affected
-def test_foreign_patch_above_is_kept_and_the_shim_switched_off_in_place(patch):
-    calls = []
-    patch(calls)
-    foreign = close_socket()
-    assert websockets_closefix.status().state == "applied"
-    assert send_outcome() == "ConnectionClosedError"
-    assert websockets_closefix.unapply().state == "disabled"
-    assert close_socket() is foreign
-    assert send_outcome() == "AssertionError"
-    assert websockets_closefix.apply().state == "applied"
-    assert close_socket() is foreign
-    assert count_ours() == 1
-    assert send_outcome() == "ConnectionClosedError"
-    assert len(calls) >= 3
-
-
-@affected
-def test_foreign_patch_below_is_wrapped(without_shim, patch):
-    calls = []
-    patch(calls)
-    foreign = close_socket()
-    assert websockets_closefix.apply(strict=True).state == "applied"
-    assert send_outcome() == "ConnectionClosedError"
-    assert calls
-    websockets_closefix.unapply()
-    assert close_socket() is foreign
-
-
-@affected
-def test_foreign_patch_that_fixes_the_race_is_left_alone(without_shim, patch):
-    if patch is wrapt_patch:
-
-        def wrapper(wrapped, instance, args, kwargs):
-            with instance.protocol_mutex:
-                return wrapped(*args, **kwargs)
-
-        wrapt.wrap_function_wrapper(Connection, "close_socket", wrapper)
-    else:
-        original = Connection.close_socket
-
-        def patched(self):
-            with self.protocol_mutex:
-                original(self)
-
-        Connection.close_socket = patched
-    with pytest.raises(websockets_closefix.UnrecognisedWebsockets, match="already takes"):
-        websockets_closefix.apply(strict=True)
-    assert count_ours() == 0
-
-
-@affected
-def test_replaced_close_socket_is_left_alone(without_shim):
-    before = close_socket()
-
-    def somebody_elses(self):
-        self.socket.close()
-
-    Connection.close_socket = somebody_elses
-    try:
-        with pytest.raises(websockets_closefix.UnrecognisedWebsockets, match="somebody_elses"):
-            websockets_closefix.apply(strict=True)
-        assert websockets_closefix.status().state == "unrecognised"
-        assert close_socket() is somebody_elses
-    finally:
-        Connection.close_socket = before
-
-
-@affected
-def test_wrapper_that_somebody_took_off_is_noticed():
-    Connection.close_socket = close_socket().__wrapped__
-    status = websockets_closefix.status()
-    assert status.state == "unrecognised"
-    assert "isn't wrapped" in status.detail
-    assert websockets_closefix.apply().state == "applied"
+@has_none
+def test_advice_of_a_clean_release():
+    assert "can be removed" in websockets_closefix.status().detail
 
 
 def test_unknown_attribute():
@@ -328,7 +179,7 @@ def test_websockets_from_before_the_threading_implementation(python, tmp_path):
 
 
 def test_resilience_says_which_websockets_it_needs(python, tmp_path):
-    build = write_build(tmp_path / "build", "12.0", WITHOUT_PROTOCOL)
+    build = write_build(tmp_path / "build", "12.0", CODE["11.0.2"])
     result = python(
         "try: import websockets_closefix.resilience\nexcept ImportError as exc: print(exc)",
         PYTHONPATH=f"{build}:{ROOT}",
@@ -416,13 +267,11 @@ def test_status_while_another_thread_is_half_way_through_importing_websockets(py
 
 @affected
 def test_unapply_and_status_while_another_thread_is_half_way_through_importing_the_wrapper(python):
-    """wrapt is the first thing that the wrapper's module imports."""
     result = python(
-        SHOW + "import builtins; original = __import__\n"
-        "def look_around(name, *args, **kwargs):\n"
-        "    if name == 'wrapt': print(websockets_closefix.unapply().repaired)\n"
-        "    return original(name, *args, **kwargs)\n"
-        "builtins.__import__ = look_around\n"
+        SHOW + "class LookAround:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'wrapt': print(websockets_closefix.unapply().repaired)\n"
+        "sys.meta_path.insert(0, LookAround)\n"
         "import websockets.sync.client; show()"
     )
     assert result.stdout.splitlines() == ["0", f"disabled {VERSION}"]
@@ -438,10 +287,11 @@ def unrecognised(python, tmp_path, *options):
 
 
 @pytest.mark.parametrize("option", ["-Wdefault", "-Walways", "-Werror"])
-def test_unrecognised_build_gets_one_warning(python, tmp_path, option):
+def test_unrecognised_build_gets_one_warning_a_flaw(python, tmp_path, option):
     result = unrecognised(python, tmp_path, option)
     assert result.stdout.splitlines() == ["unrecognised 14.2.dev3+g1234567"]
-    assert result.stderr.count("calls itself 14.2.dev3+g1234567") == 1
+    for name in ("issue 1555", "issue 1558"):
+        assert result.stderr.count(f"{name} is left alone") == 1
 
 
 def test_unrecognised_build_raises_if_strict(python, tmp_path):

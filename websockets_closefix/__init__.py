@@ -97,6 +97,7 @@ def status() -> "Status":
         times a repair stepped in) and ``flaws`` (issue, symptom and state of each).
 
     """
+    _catch_up()
     from ._status import derive
 
     return derive(enabled=_enabled, switched_off=_switched_off())
@@ -146,6 +147,16 @@ def _arm(*, strict: bool = False) -> None:
     module = sys.modules.get(CONNECTION_MODULE)
     if module is not None:
         _repair(module, strict=strict)
+
+
+def _catch_up() -> None:
+    """Repair what came into ``sys.modules`` past the import hook, before anybody looks at it."""
+    finder = _import_hook.installed(CONNECTION_MODULE)
+    module = sys.modules.get(CONNECTION_MODULE)
+    if finder is None or module is None or module is finder.done:
+        return
+    if hasattr(module, "Connection"):
+        finder.call_back(module)
 
 
 def _repair(module: "ModuleType", *, strict: bool = False) -> None:

@@ -1,11 +1,12 @@
 """
-Calls back each time a module has been executed; imports nothing but :mod:`sys`.
+Calls back each time a module has been executed; imports only what is built in.
 
 The finder stays on ``sys.meta_path`` for good: a reload, a purged ``sys.modules`` and a first
 import that failed all come through it again.
 
 """
 
+import _thread
 import sys
 
 TYPE_CHECKING = False
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     Callback = Callable[[ModuleType], None]
 
 
-def install(fullname: str, on_executed: "Callback") -> None:
+def install(fullname: str, on_executed: "Callback") -> "Finder":
     """
     Call ``on_executed(module)`` whenever the module ``fullname`` has been executed.
 
@@ -29,14 +30,41 @@ def install(fullname: str, on_executed: "Callback") -> None:
         on_executed: Called in the importing thread, which holds the module's import lock. What
             it raises comes out of the import statement.
 
+    Returns:
+        What is on ``sys.meta_path``.
+
     """
-    if not is_installed(fullname):
-        sys.meta_path.insert(0, Finder(fullname, on_executed))
+    finder = installed(fullname)
+    if finder is None:
+        finder = Finder(fullname, on_executed)
+        sys.meta_path.insert(0, finder)
+    return finder
+
+
+def installed(fullname: str) -> "Optional[Finder]":
+    """Return what :func:`install` put on ``sys.meta_path``, unless it is hidden or gone."""
+    for finder in sys.meta_path:
+        if isinstance(finder, Finder) and finder.fullname == fullname:
+            return finder
+    return None
 
 
 def is_installed(fullname: str) -> bool:
-    """Tell whether :func:`install` was called for ``fullname`` and its finder is still there."""
-    return any(isinstance(f, Finder) and f.fullname == fullname for f in sys.meta_path)
+    """Tell whether a finder for ``fullname`` is asked, be it behind somebody's proxy."""
+    probe = PROBE + fullname
+    return any(is_found(finder, probe) for finder in sys.meta_path)
+
+
+def is_found(finder: "Any", fullname: str) -> bool:
+    """Tell whether a finder, whoever wrote it, finds a module that isn't on any path."""
+    try:
+        return finder.find_spec(fullname, []) is not None
+    except Exception:
+        return False
+
+
+PROBE = "websockets_closefix hooks "
+"""Prefix of a name that nobody imports; our finder answers to it."""
 
 
 class Finder:
@@ -45,6 +73,10 @@ class Finder:
     def __init__(self, fullname: str, on_executed: "Callback") -> None:
         self.fullname = fullname
         self.on_executed = on_executed
+        # What is there already is the business of whoever installs this.
+        self.taken: Optional[ModuleType] = sys.modules.get(fullname)  # or being called back for
+        self.done = self.taken
+        self.asking: set[int] = set()
 
     def find_spec(
         self,
@@ -53,17 +85,38 @@ class Finder:
         target: "Optional[ModuleType]" = None,
     ) -> "Optional[ModuleSpec]":
         """See :meth:`importlib.abc.MetaPathFinder.find_spec`."""
-        if fullname != self.fullname:
-            return None
-        for finder in self.finders_after():
-            spec: Optional[ModuleSpec] = finder.find_spec(fullname, path, target)
-            if spec is not None:
-                if hasattr(spec.loader, "exec_module"):
-                    spec.loader = Loader(spec, self.on_executed)  # type: ignore[assignment]
-                elif hasattr(spec.loader, "load_module"):
-                    spec.loader = LegacyLoader(spec, self.on_executed)  # type: ignore[assignment]
-                return spec
+        if fullname == self.fullname:
+            return self.find_hooked(path, target)
+        if sys.modules.get(self.fullname) is not self.taken:
+            self.catch_up()
+        if fullname == PROBE + self.fullname:
+            return type(sys.__spec__)(fullname, None)
         return None
+
+    def find_hooked(
+        self, path: "Optional[Sequence[str]]", target: "Optional[ModuleType]"
+    ) -> "Optional[ModuleSpec]":
+        """Find the module by asking the other finders."""
+        thread = _thread.get_ident()
+        if thread in self.asking:
+            return None  # by a proxy of this finder, which this finder has asked
+        self.asking.add(thread)
+        try:
+            for finder in self.finders_after():
+                spec: Optional[ModuleSpec] = finder.find_spec(self.fullname, path, target)
+                if spec is not None:
+                    return self.hook(spec)
+        finally:
+            self.asking.discard(thread)
+        return None
+
+    def hook(self, spec: "ModuleSpec") -> "ModuleSpec":
+        """Put a stand-in in the loader's place, if it is one that could load something."""
+        if hasattr(spec.loader, "exec_module"):
+            spec.loader = Loader(spec, self)  # type: ignore[assignment]
+        elif hasattr(spec.loader, "load_module"):
+            spec.loader = LegacyLoader(spec, self)  # type: ignore[assignment]
+        return spec
 
     def finders_after(self) -> "list[Any]":
         """Return the finders that would be asked if this one weren't there."""
@@ -72,17 +125,47 @@ class Finder:
             del finders[: finders.index(self) + 1]
         return [finder for finder in finders if hasattr(finder, "find_spec")]
 
+    def catch_up(self) -> None:
+        """
+        Call back for a module that came into ``sys.modules`` without this finder.
+
+        Another finder was faster (typeguard's, jaxtyping's), or a thread was half-way through the
+        import when this one was installed. In a thread of its own, because the callback imports:
+        here that might execute a module twice which this thread is half-way through importing.
+
+        """
+        self.taken = sys.modules.get(self.fullname)
+        if self.taken is not None:
+            try:
+                _thread.start_new_thread(self.call_back, (self.taken,))
+            except RuntimeError:  # the interpreter is shutting down, or is one without threads
+                return
+
+    def call_back(self, module: "ModuleType") -> None:
+        """Call back for a module, once it has been executed."""
+        self.taken = module
+        self.on_executed(module)
+        self.done = module
+
 
 class StandIn:
     """Stands in for a spec's loader until the module is executed, then leaves no trace."""
 
-    def __init__(self, spec: "ModuleSpec", on_executed: "Callback") -> None:
+    def __init__(self, spec: "ModuleSpec", finder: Finder) -> None:
         self.spec = spec
         self.loader: Any = spec.loader
-        self.on_executed = on_executed
+        self.finder = finder
 
     def __getattr__(self, name: str) -> "Any":
         return getattr(self.loader, name)
+
+    def __reduce__(self) -> "Any":
+        return loader_itself, (self.loader,)
+
+
+def loader_itself(loader: "Any") -> "Any":
+    """Return what a copy of a stand-in, or one that was pickled, is: no stand-in."""
+    return loader
 
 
 class Loader(StandIn):
@@ -91,8 +174,9 @@ class Loader(StandIn):
     def exec_module(self, module: "ModuleType") -> None:
         """See :meth:`importlib.abc.Loader.exec_module`."""
         self.spec.loader = module.__loader__ = self.loader
+        self.finder.taken = module
         self.loader.exec_module(module)
-        self.on_executed(module)
+        self.finder.call_back(module)
 
 
 class LegacyLoader(StandIn):
@@ -102,5 +186,5 @@ class LegacyLoader(StandIn):
         """See :meth:`importlib.abc.Loader.load_module`."""
         self.spec.loader = self.loader
         module: ModuleType = self.loader.load_module(fullname)
-        self.on_executed(module)
+        self.finder.call_back(module)
         return module

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import _thread
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 from ._flaws import FLAWS, Flaw
 from ._layers import definition, is_ours, layers
@@ -32,8 +34,29 @@ def put_on(flaw: Flaw, connection_module: ModuleType, enabled: Callable[[], bool
     room = sys.modules[f"{__package__}._flaws.{flaw.room}"]
     for owner, name in targets(flaw, connection_module):
         if not is_wrapped(owner, name):
-            wrapper = getattr(room, name)
+            wrapper = with_instance(getattr(room, name))
             wrapt.wrap_object(owner, name, wrapt.FunctionWrapper, (wrapper, enabled))
+
+
+def with_instance(wrapper: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Have a wrapper called with its instance whichever way the method was looked up.
+
+    wrapt doesn't know the instance where somebody kept ``vars(Connection)["close_socket"]`` and
+    calls that with it, as one may call any function.
+
+    """
+
+    @functools.wraps(wrapper)
+    def call(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if instance is None:
+            instance, *args = args  # type: ignore[assignment]
+            wrapped = functools.partial(wrapped, instance)
+        return wrapper(wrapped, instance, args, kwargs)
+
+    return call
 
 
 def take_off_all(connection_module: ModuleType) -> None:

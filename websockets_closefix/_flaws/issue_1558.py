@@ -76,7 +76,7 @@ def close_socket(
 
 
 def terminate_pending_pings(connection: Connection) -> None:
-    """Set the events of pings with ``ack_on_close``, which came in 15.0, but a backport may have."""
+    """Set the events of pings with ``ack_on_close``, of 15.0; a backport may have them."""
     terminate = getattr(connection, "terminate_pending_pings", None)
     if terminate is not None:
         terminate()
