@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.machinery
 import importlib.util
 import inspect
+import pickle
 import sys
+import threading
 import types
 
 import pytest
@@ -165,3 +168,103 @@ def test_loader_that_only_makes_modules(hooked):
     assert module.value == 1
     assert hooked == [module]
     assert type(module.__loader__) is type(module.__spec__.loader) is LegacyLoader
+
+
+# Past the finder, and around it.
+
+
+class Proxied:
+    """As import tracers, profilers and sandboxes put them around every finder."""
+
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return self.finder.find_spec(name, path, target)
+
+
+def test_proxies_around_the_finders(hooked):
+    sys.meta_path[:] = [Proxied(finder) for finder in sys.meta_path]
+    assert _import_hook.is_installed(NAME)
+    assert importlib.import_module(NAME).value == 1
+    assert len(hooked) == 1
+
+
+def test_proxies_that_find_nothing(hooked, tmp_path):
+    sys.meta_path[:] = [Proxied(finder) for finder in sys.meta_path]
+    (tmp_path / "hooked_package" / "hooked_module.py").unlink()
+    importlib.invalidate_caches()
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(NAME)
+    assert not sys.meta_path[0].finder.asking
+
+
+def test_finders_that_raise_do_not_hide_whether_it_is_installed(hooked):
+    class Raises:
+        def find_spec(self, name, path=None, target=None):
+            raise LookupError(name)
+
+    sys.meta_path.insert(0, Raises())
+    assert _import_hook.is_installed(NAME)
+    assert not _import_hook.is_installed("another_module")
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda spec: pickle.loads(pickle.dumps(spec))]
+)
+def test_copies_of_a_spec(hooked, duplicate):
+    spec = importlib.util.find_spec(NAME)
+    for each in (duplicate(spec.loader), duplicate(spec).loader):
+        assert each.get_source(NAME) == "value = 1\n"
+
+
+class Faster:
+    """As typeguard's and jaxtyping's: asks the path, not the finders that are there."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.startswith("hooked_package"):
+            return importlib.machinery.PathFinder.find_spec(name, path)
+        return None
+
+
+@pytest.fixture
+def called_back(hooked, monkeypatch):
+    """Wait for the callback, which comes from another thread."""
+    event = threading.Event()
+    monkeypatch.setattr(sys.meta_path[0], "on_executed", lambda module: event.set())
+    return event
+
+
+def test_catches_up_when_it_is_asked_for_anything(hooked, called_back):
+    finder = sys.meta_path[0]
+    sys.meta_path.insert(0, Faster)
+    module = importlib.import_module(NAME)
+    assert not called_back.is_set()
+    importlib.util.find_spec("another_module")
+    assert called_back.wait(10)
+    while finder.done is not module:
+        assert finder.taken is module
+    called_back.clear()
+    importlib.util.find_spec("another_module")
+    assert finder.taken is finder.done
+    assert not called_back.is_set()
+
+
+def test_catches_up_no_more_when_the_interpreter_is_shutting_down(hooked, monkeypatch):
+    def refuse(function, arguments):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(_import_hook._thread, "start_new_thread", refuse)
+    sys.meta_path.insert(0, Faster)
+    importlib.import_module(NAME)
+    importlib.util.find_spec("another_module")
+    assert hooked == []
+
+
+def test_a_purged_module_is_none_to_catch_up_with(hooked, monkeypatch):
+    importlib.import_module(NAME)
+    del sys.modules[NAME]
+    importlib.util.find_spec("another_module")
+    assert sys.meta_path[0].taken is None
+    assert len(hooked) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import websockets.sync.connection  # noqa: F401
 
 import websockets_closefix
 from websockets_closefix import _gate
@@ -275,6 +276,73 @@ def test_unapply_and_status_while_another_thread_is_half_way_through_importing_t
         "import websockets.sync.client; show()"
     )
     assert result.stdout.splitlines() == ["0", f"disabled {VERSION}"]
+
+
+FASTER = """
+import importlib.machinery, sys
+
+class Faster:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.startswith("websockets."):
+            return importlib.machinery.PathFinder.find_spec(name, path)
+
+sys.meta_path.insert(0, Faster)
+"""
+
+
+def test_hook_that_is_faster(python):
+    """As typeguard's and jaxtyping's, if they are installed after ours."""
+    result = python(SHOW + FASTER + "import websockets.sync.client; show()")
+    assert result.stdout.splitlines() == [f"{expected()} {VERSION}"]
+
+
+@has_some
+def test_hook_that_is_faster_and_nobody_asks_for_the_status(python):
+    """The next import of anything makes up for it."""
+    result = python(
+        SHOW + FASTER + "import threading, time, websockets.sync.client\n"
+        "try: import a_module_that_nobody_has\n"
+        "except ImportError: pass\n"
+        "from websockets_closefix import _import_hook\n"
+        "finder = _import_hook.installed(websockets_closefix.CONNECTION_MODULE)\n"
+        "deadline = time.monotonic() + 10\n"
+        "while finder.done is None and time.monotonic() < deadline: time.sleep(0.01)\n"
+        "print('websockets_closefix._wrap' in sys.modules)\n"
+        "show()"
+    )
+    assert result.stdout.splitlines() == ["True", f"applied {VERSION}"]
+
+
+def test_typeguard(python):
+    pytest.importorskip("typeguard")
+    result = python(
+        SHOW + "import typeguard; typeguard.install_import_hook('websockets')\n"
+        "import websockets.sync.client; show()",
+        "-Wignore",
+    )
+    assert result.stdout.splitlines() == [f"{expected()} {VERSION}"]
+
+
+def test_armed_between_finding_the_module_and_having_it(python):
+    result = python(
+        "import importlib.machinery, sys, threading\n"
+        "found, go_on = threading.Event(), threading.Event()\n"
+        "class Slow(importlib.machinery.SourceFileLoader):\n"
+        "    def create_module(self, spec):\n"
+        "        found.set(); go_on.wait(10)\n"
+        "class Finder:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'websockets.sync.connection':\n"
+        "            spec = importlib.machinery.PathFinder.find_spec(name, path)\n"
+        "            spec.loader = Slow(spec.loader.name, spec.loader.path)\n"
+        "            return spec\n"
+        "sys.meta_path.insert(0, Finder)\n"
+        "thread = threading.Thread(target=__import__, args=('websockets.sync.client',))\n"
+        "thread.start(); found.wait(10)\n" + SHOW + "show(); go_on.set(); thread.join(10); show()"
+    )
+    assert result.stdout.splitlines() == [f"armed {VERSION}", f"{expected()} {VERSION}"]
 
 
 # Whatever goes wrong, the application starts.
