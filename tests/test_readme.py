@@ -7,13 +7,13 @@ import re
 import pytest
 
 import websockets_closefix
-from websockets_closefix._commands import status as _report
+from websockets_closefix._flaws import FLAWS
 
-from .conftest import ROOT, affected, predates_resilience
-from .environments import CURED, VENDOR
-from .peers import server
+from .conftest import ROOT, affected
+from .environments import VENDOR
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
@@ -21,32 +21,57 @@ def blocks(language):
     return [text for each, text in BLOCKS if each == language]
 
 
-def program_with(name):
-    [program] = [program for program in blocks("python") if f"import {name}\n" in program]
-    return program
-
-
-@pytest.fixture
-def uri():
-    def echo(websocket):
-        for message in websocket:
-            websocket.send(message)
-
-    with server(echo) as uri:
-        yield uri
-
-
 def test_every_block_is_tested_somewhere():
     """Languages with the number of their blocks: one more needs a test more."""
     count = {language: len(blocks(language)) for language, _ in BLOCKS}
     assert count == {
         "": 2,  # the traceback, and the requirements
-        "python": 4,  # the cure, and three programs after it
+        "python": 1,  # the cure
         "sh": 5,  # tests/package, but for the last, which is what runs the tests
-        "dockerfile": 1,
-        "console": 1,
-        "mermaid": 1,  # the race, which test_close_socket.py provokes
     }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages(page):
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!https:)([^)#]*)#?([^)]*)\)", text):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+        slugs = [re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings]
+        assert not anchor or anchor in slugs
+
+
+# What each row of the table says is wrong, and a release that it speaks of.
+ROWS = {
+    "11.0, 11.0.1": ((11, 0, 1), {"1336", "1449", "AttributeError"}),
+    "11.0.2 to 13.0.1": ((12, 0), {"1449", "AttributeError"}),
+    "13.1": ((13, 1), {"1558", "AttributeError"}),
+    "14.0, 14.1": ((14, 1), {"1555", "1558"}),
+    "**14.2**": ((14, 2), set()),
+    "15.0, 15.0.1": ((15, 0, 1), {"1662"}),
+    "**16.0 and later**": ((16, 0), set()),
+}
+
+
+@pytest.mark.parametrize("releases", ROWS)
+def test_the_table_is_that_of_the_flaws(releases):
+    release, wrong = ROWS[releases]
+    present = [flaw for flaw in FLAWS if flaw.since <= release < flaw.fixed]
+    assert {str(flaw.issue or "AttributeError") for flaw in present} == wrong
+    [row] = [line for line in README.splitlines() if line.startswith(f"| {releases} |")]
+    _, _, goes_wrong, shim, _ = row.split("|")
+    assert ("repairs it" in shim) == bool(wrong)
+    for word in wrong - {"1449", "1558", "AttributeError"}:
+        assert word in goes_wrong
+    assert (" nothing " in goes_wrong) == (not wrong)
+
+
+def test_each_flaw_is_linked():
+    for flaw in FLAWS:
+        if flaw.issue:
+            link = f"[{flaw.issue}](https://github.com/python-websockets/websockets/issues/{flaw.issue})"
+            assert link in README
 
 
 @affected
@@ -72,53 +97,6 @@ def test_the_traceback(environment, tmp_path):
 def test_the_cure_is_the_first_program(python):
     assert blocks("python")[0] == "import websockets_closefix\n"
     python(blocks("python")[0])
-
-
-@pytest.mark.skipif(predates_resilience(), reason="resilience needs websockets 13.1 or later")
-@pytest.mark.parametrize("name", ["reconnect", "keepalive", "ConnectionPool"])
-def test_after_the_cure(python, uri, name):
-    result = python(program_with(name), WEBSOCKET_URI=uri)
-    assert result.stdout.splitlines()[0] == "hello"
-
-
-@affected
-def test_in_a_container(environment):
-    """What the image's build runs, after the installation, and then a third-party program."""
-    [dockerfile] = blocks("dockerfile")
-    install, switch_on = re.findall(r"^RUN (.*)$", dockerfile, re.MULTILINE)
-    assert install.startswith("python -m pip install")
-    for command in switch_on.split(" && "):
-        python, *arguments = command.split()
-        assert python == "python"
-        environment.run(*arguments)
-    assert environment.meets_the_race() == CURED
-
-
-def test_a_build_fails_where_the_cure_does_not_hold(environment):
-    environment.command("enable")
-    environment.command("status", code=1, WEBSOCKETS_CLOSEFIX="off")
-
-
-def test_the_page_of_status(environment):
-    """The README's page is what these findings look like."""
-    [console] = blocks("console")
-    command, _, page = console.partition("\n")
-    assert command == "$ python -m websockets_closefix status"
-    found = {
-        "state": "applied",
-        "detail": "websockets 14.1 has the close race: upgrade to 14.2 or later when you can; "
-        "until then close_socket is repaired",
-        "websockets_version": "14.1",
-        "websockets_location": "/usr/lib/python3/site-packages/websockets",
-        "affected": True,
-        "version": "1.0.0",
-        "switched_on_by": "pth",
-        "wrapt_version": "2.5.2",
-        "held_back_by": [
-            {"name": "vendor-sdk", "version": "1.2", "requirement": "websockets<14.2,>=13"}
-        ],
-    }
-    assert f"{_report.as_text(found)}\n" == page
 
 
 def test_the_release_that_it_and_the_changelog_speak_of():
