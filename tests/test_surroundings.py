@@ -186,3 +186,38 @@ def test_gevent(python):
         "-Wignore",
     )
     assert result.stdout.splitlines() == [CURED]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork()")
+def test_fork_while_another_thread_is_being_repaired(python):
+    """The child can be repaired, and switched off, all the same."""
+    result = python(
+        "import os, threading, websockets_closefix\n"
+        "held, go_on = threading.Event(), threading.Event()\n"
+        "def hold():\n"
+        "    with websockets_closefix._lock: held.set(); go_on.wait(10)\n"
+        "thread = threading.Thread(target=hold); thread.start(); held.wait(10)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    import websockets.sync.client\n"
+        "    print(websockets_closefix.status().state, flush=True)\n"
+        "    websockets_closefix.unapply(); os._exit(0)\n"
+        "go_on.set(); thread.join(10); print(os.waitpid(pid, 0)[1])\n",
+        "-Wignore",
+    )
+    assert result.stdout.splitlines() == ["applied", "0"]
+
+
+def test_clock_that_stands_still(python):
+    """As freezegun's, in a test of the application's; the mutex is never let go."""
+    result = python(
+        "import os, time\n"
+        "import websockets_closefix, websockets.sync.client\n"
+        "from websockets_closefix._flaws import _mutex\n"
+        "import threading, types\n"
+        "time.monotonic = lambda: 0.0\n"
+        "_mutex.MUTEX_TIMEOUT = 0.05\n"
+        "held = threading.Lock(); held.acquire()\n"
+        "print(_mutex.comes_free(types.SimpleNamespace(protocol_mutex=held)))"
+    )
+    assert result.stdout.split() == ["False"]

@@ -116,9 +116,20 @@ def __getattr__(name: str) -> object:
 # cannot be taken off any more (a class from before a reload, a foreign wrapper on top) obey too.
 _enabled = False
 
-# Serialises putting on and taking off. Nothing is imported while it is held: an importing thread
-# holds import locks when it gets here, so the order is always import locks first, then this one.
+# Serialises putting on, taking off and counting. Nothing is imported while it is held: an importing
+# thread holds import locks when it gets here, so the order is always import locks first, then this.
 _lock = _thread.allocate_lock()
+
+
+def _renew_lock() -> None:
+    """Forget who held the lock in the parent process, whose other threads aren't here."""
+    global _lock
+    _lock = _thread.allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
 
 _warned: "set[str]" = set()
 

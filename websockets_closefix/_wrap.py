@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import _thread
 import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
+
+import websockets_closefix
 
 from ._flaws import FLAWS, Flaw
 from ._layers import definition, is_ours, layers
@@ -94,9 +95,8 @@ def repaired() -> int:
 def count_repair() -> None:
     """Add one to :func:`repaired`; any thread may call it."""
     global _repaired
-    with _repaired_lock:
+    with websockets_closefix._lock:
         _repaired += 1
 
 
 _repaired = 0
-_repaired_lock = _thread.allocate_lock()
