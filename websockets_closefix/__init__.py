@@ -20,7 +20,6 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from . import _gate
     from ._status import FlawStatus, State, Status
 
 __all__ = ["FlawStatus", "State", "Status", "UnrecognisedWebsockets", "apply", "status", "unapply"]
@@ -130,17 +129,12 @@ def _renew_lock() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
-
 _warned: "set[str]" = set()
 
 
 def _switched_off() -> bool:
     switch = os.environ.get("WEBSOCKETS_CLOSEFIX", "")
     return switch.strip().lower() in ("0", "off", "false", "no")
-
-
-def _is_enabled() -> bool:
-    return _enabled
 
 
 def _arm(*, strict: bool = False) -> None:
@@ -154,7 +148,7 @@ def _arm(*, strict: bool = False) -> None:
     except Exception as exc:
         if strict:
             raise
-        _warn(_failure(exc))
+        _warn(exc)
     module = sys.modules.get(CONNECTION_MODULE)
     if module is not None:
         _repair(module, strict=strict)
@@ -181,44 +175,27 @@ def _repair(module: "ModuleType", *, strict: bool = False) -> None:
             __import__(CONNECTION_MODULE)
         from . import _gate
 
+        failures = []
         verdicts = _gate.examine(module)
+        if verdicts:
+            from . import _wrap
+
+            failures = _wrap.put_on_all(verdicts, module)
     except Exception as exc:
-        if strict:
-            raise
-        _warn(_failure(exc))
-        return
-    failures = [_repair_flaw(verdict, module) for verdict in verdicts]
-    for failure in filter(None, failures):
+        failures = [exc]
+    for failure in failures:
         if strict:
             raise failure
-        is_verdict = isinstance(failure, UnrecognisedWebsockets)
-        _warn(str(failure) if is_verdict else _failure(failure))
+        _warn(failure)
 
 
-def _repair_flaw(verdict: "_gate.Verdict", module: "ModuleType") -> "Exception | None":
-    """Wrap what has the flaw; return what keeps us from it."""
-    if verdict.name == "unrecognised":
-        return UnrecognisedWebsockets(verdict.detail)
-    try:
-        from . import _wrap
-
-        _wrap.load_room(verdict.flaw)
-        with _lock:
-            if _enabled:  # unapply() may have come in between
-                _wrap.put_on(verdict.flaw, module, _is_enabled)
-    except Exception as exc:
-        return exc
-    return None
-
-
-def _failure(exc: Exception) -> str:
-    return (
-        f"websockets-closefix couldn't be applied ({type(exc).__name__}: {exc}): "
-        "call websockets_closefix.apply(strict=True) for the traceback"
-    )
-
-
-def _warn(message: str) -> None:
+def _warn(failure: Exception) -> None:
+    message = str(failure)
+    if not isinstance(failure, UnrecognisedWebsockets):
+        message = (
+            f"websockets-closefix couldn't be applied ({type(failure).__name__}: {message}): "
+            "call websockets_closefix.apply(strict=True) for the traceback"
+        )
     if message in _warned:
         return
     _warned.add(message)

@@ -5,14 +5,50 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
 import websockets_closefix
 
 from ._flaws import FLAWS, Flaw
+from ._gate import Verdict
 from ._layers import definition, is_ours, layers
+
+
+def put_on_all(verdicts: Iterable[Verdict], connection_module: ModuleType) -> list[Exception]:
+    """
+    Wrap whatever a build of websockets needs; the opposite of :func:`take_off_all`.
+
+    Args:
+        verdicts: What :func:`~websockets_closefix._gate.examine` returned.
+        connection_module: ``websockets.sync.connection``, fully imported.
+
+    Returns:
+        What kept us from repairing a flaw; the others are repaired all the same.
+
+    """
+    failures: list[Exception] = []
+    for flaw, name, detail in verdicts:
+        try:
+            if name == "unrecognised":
+                raise websockets_closefix.UnrecognisedWebsockets(detail)
+            load_room(flaw)
+            with websockets_closefix._lock:
+                if websockets_closefix._enabled:  # unapply() may have come in between
+                    put_on(flaw, connection_module)
+        except Exception as exc:
+            failures.append(exc)
+    return failures
+
+
+def take_off_all(connection_module: ModuleType) -> None:
+    """Put the original function objects back, except below something else's wrapper."""
+    for flaw in FLAWS:
+        for owner, name in targets(flaw, connection_module):
+            outermost = vars(owner)[name]
+            if is_ours(outermost):
+                setattr(owner, name, outermost.__wrapped__)
 
 
 def load_room(flaw: Flaw) -> None:
@@ -21,22 +57,20 @@ def load_room(flaw: Flaw) -> None:
     importlib.import_module(f"{__package__}._flaws.{flaw.room}")
 
 
-def put_on(flaw: Flaw, connection_module: ModuleType, enabled: Callable[[], bool]) -> None:
-    """
-    Wrap the methods that a flaw's repair needs, unless they are wrapped already.
-
-    Args:
-        flaw: The flaw; :func:`load_room` has been called for it.
-        connection_module: ``websockets.sync.connection``, fully imported.
-        enabled: Asked at each call; where it says no, wrapt calls the original directly.
-
-    """
+def put_on(flaw: Flaw, connection_module: ModuleType) -> None:
+    """Wrap the methods that a flaw's repair needs, unless they are wrapped already."""
     wrapt = sys.modules["wrapt"]
     room = sys.modules[f"{__package__}._flaws.{flaw.room}"]
     for owner, name in targets(flaw, connection_module):
         if not is_wrapped(owner, name):
             wrapper = with_instance(getattr(room, name))
-            wrapt.wrap_object(owner, name, wrapt.FunctionWrapper, (wrapper, enabled))
+            # Where is_enabled() says no, wrapt calls the original directly.
+            wrapt.wrap_object(owner, name, wrapt.FunctionWrapper, (wrapper, is_enabled))
+
+
+def is_enabled() -> bool:
+    """Tell what apply() and unapply() last said; asked at each call."""
+    return websockets_closefix._enabled
 
 
 def with_instance(wrapper: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,15 +92,6 @@ def with_instance(wrapper: Callable[..., Any]) -> Callable[..., Any]:
         return wrapper(wrapped, instance, args, kwargs)
 
     return call
-
-
-def take_off_all(connection_module: ModuleType) -> None:
-    """Put the original function objects back, except below something else's wrapper."""
-    for flaw in FLAWS:
-        for owner, name in targets(flaw, connection_module):
-            outermost = vars(owner)[name]
-            if is_ours(outermost):
-                setattr(owner, name, outermost.__wrapped__)
 
 
 def is_on(flaw: Flaw, connection_module: ModuleType) -> bool:
