@@ -70,16 +70,26 @@ def dist():
     return Path(os.environ["DIST"])
 
 
-def test_seeing_it_happen_from_a_checkout(environment, tmp_path):
+@pytest.fixture
+def checkout(environment):
+    """A fresh clone, as the README's commands find it."""
     shutil.rmtree(environment.working_directory)
-    shutil.copytree(
-        ROOT,
-        environment.working_directory,
-        ignore=shutil.ignore_patterns(".git", ".nox", ".*_cache"),
-    )
-    output = environment.shell(INSTALL_FROM_CHECKOUT).stdout
+    ignored = shutil.ignore_patterns(".git", ".nox", ".venv", ".*_cache", "__pycache__")
+    shutil.copytree(ROOT, environment.working_directory, ignore=ignored)
+    return environment
+
+
+def test_seeing_it_happen_from_a_checkout(checkout):
+    output = checkout.shell(INSTALL_FROM_CHECKOUT).stdout
     assert "AssertionError" in output
+    assert "hangs" in output
     assert "nothing leaks with the shim" in output
+
+
+def test_the_test_command_makes_its_own_environment(checkout):
+    """It is the whole suite, of which this is a part: here it only has to begin."""
+    output = checkout.shell(f"{TEST.strip()} --collect-only -q tests/test_gate.py").stdout
+    assert "tests collected" in output
 
 
 def test_enabling_and_uninstalling(environment):
