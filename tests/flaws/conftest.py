@@ -1,0 +1,30 @@
+"""What tests of several flaws share."""
+
+from __future__ import annotations
+
+import pytest
+
+import websockets_closefix
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Have the wrappers give the mutex up sooner than a held thread lets go of it."""
+    from websockets_closefix._flaws import _mutex
+
+    monkeypatch.setattr(_mutex, "MUTEX_TIMEOUT", 0.05)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Have the wrappers wait so long for the mutex that a test can't pass by giving it up."""
+    from websockets_closefix._flaws import _mutex
+
+    monkeypatch.setattr(_mutex, "MUTEX_TIMEOUT", 300)
+
+
+@pytest.fixture
+def repairs():
+    """Count the repairs since the test began."""
+    before = websockets_closefix.status().repaired
+    return lambda: websockets_closefix.status().repaired - before
