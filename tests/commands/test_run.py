@@ -6,14 +6,15 @@ import json
 import os
 import signal
 import sys
+import venv
 
 import pytest
 
-from websockets_closefix._commands import command_line
+from websockets_closefix._commands import command_line, interpreter
 from websockets_closefix._commands import run as _run
 
 from ..conftest import affected
-from ..environments import CURED, LEAKED, PACKAGES, VENDOR
+from ..environments import CURED, LEAKED, PACKAGES, VENDOR, link
 
 RUN = ("-m", "websockets_closefix", "run")
 
@@ -26,6 +27,7 @@ print(json.dumps({
     "main": [__name__, __file__, getattr(__spec__, "name", None), __package__],
     "__main__": sys.modules["__main__"].__file__,
     "flags": [str(sys.flags), sys.warnoptions, sys._xoptions, __debug__],
+    "unbuffered": sys.stdout.write_through,
     "modules": [m for m in sys.modules if not m.startswith("websockets_closefix")],
     "environ": {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "LC_CTYPE")},
     "stdin": sys.stdin.isatty(),
@@ -62,9 +64,34 @@ def test_a_module(environment, probe):
 
 
 def test_options_of_the_interpreter_are_handed_on(environment, probe):
-    options = ("-O", "-Wignore", "-Xutf8")
-    seen = see_the_same(environment, probe, options=options)
-    assert seen["flags"][1:] == [["ignore"], {"utf8": True}, False]
+    options = ("-O", "-Wignore", "-Xutf8", "-uX", "pycache_prefix=/x", "-X", "whatever=1")
+    seen = see_the_same(environment, probe, options=options, PYTHONWARNINGS="once")
+    assert seen["flags"][1:] == [
+        ["once", "ignore"],
+        {"utf8": True, "pycache_prefix": "/x", "whatever": "1"},
+        False,
+    ]
+    assert seen["unbuffered"]
+
+
+@pytest.mark.parametrize(
+    ("command_line", "options"),
+    [
+        ([], []),
+        (["-m", "x", "-u"], []),
+        (["-um", "x", "-O"], ["-u"]),
+        (["-umx"], ["-u"]),
+        (["-c", "pass", "-u"], []),
+        (["-OO", "-u", "/bin/websockets-closefix", "run", "-m"], ["-O", "-O", "-u"]),
+        (["-bX", "dev", "-Xa=m", "-W", "error", "-Wc", "x"], "-b -X dev -X a=m -W error -W c"),
+        (["--check-hash-based-pycs", "always", "-m", "x"], "--check-hash-based-pycs always"),
+        (["-i", "--", "-u"], ["-i"]),
+        (["-"], []),
+    ],
+)
+def test_options_of_the_interpreter_are_told_from_others(command_line, options):
+    expected = options.split() if isinstance(options, str) else options
+    assert interpreter.options_in(["python", *command_line]) == expected
 
 
 def test_sitecustomize_of_the_application(environment, probe, tmp_path):
@@ -139,6 +166,45 @@ def test_subprocesses_are_cured(environment, tmp_path):
         f"import subprocess, sys\nsubprocess.run([sys.executable, {str(VENDOR)!r}], check=True)\n"
     )
     assert environment.run(*RUN, script).stdout.splitlines() == CURED
+
+
+@pytest.fixture
+def another_environment(environment, tmp_path):
+    """Make one that has websockets, but neither this package nor wrapt; return its interpreter."""
+    folder = tmp_path / "another"
+    venv.create(folder, symlinks=True, with_pip=False)
+    [site_packages] = folder.glob("lib/python*/site-packages")
+    link(site_packages, "websockets")
+    # As pip installs them, side by side.
+    environment.install(
+        [link(tmp_path / "installed", "websockets", "websockets_closefix", "wrapt")]
+    )
+    return folder / "bin" / "python"
+
+
+@affected
+def test_subprocesses_of_another_environment_are_cured(environment, tmp_path, another_environment):
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import subprocess\n"
+        f"subprocess.run([{str(another_environment)!r}, {str(VENDOR)!r}], check=True)\n"
+    )
+    assert environment.run(script).stdout.splitlines() == LEAKED
+    result = environment.run(*RUN, script)
+    assert result.stdout.splitlines() == CURED
+    assert result.stderr == ""
+
+
+def test_another_environment_does_not_see_what_it_does_not_need(
+    environment, tmp_path, another_environment
+):
+    script = tmp_path / "program.py"
+    program = "import importlib.util as u; print(u.find_spec('wrapt'), u.find_spec('no_such'))"
+    script.write_text(
+        "import subprocess\n"
+        f"subprocess.run([{str(another_environment)!r}, '-c', {program!r}], check=True)\n"
+    )
+    assert environment.run(*RUN, script).stdout == "None None\n"
 
 
 def test_subprocess_with_a_path_of_its_own_is_not_covered(environment, tmp_path):

@@ -14,6 +14,20 @@ site_packages = os.path.dirname(os.path.dirname(bootstrap))
 
 sys.path[:] = [path for path in sys.path if path != bootstrap]
 
+
+class LendingWrapt:
+    """Finds wrapt beside websockets_closefix, for a repair where the environment has none."""
+
+    @staticmethod
+    def find_spec(fullname, path=None, target=None):
+        """See :meth:`importlib.abc.MetaPathFinder.find_spec`."""
+        if fullname != "wrapt" or "websockets_closefix._wrap" not in sys.modules:
+            return None  # the program isn't to see it unless it has to be there
+        from importlib.machinery import PathFinder
+
+        return PathFinder.find_spec(fullname, [site_packages])
+
+
 if sys.version_info >= (3, 9):
     try:
         import websockets_closefix
@@ -21,6 +35,8 @@ if sys.version_info >= (3, 9):
         sys.path.insert(0, site_packages)
         try:
             import websockets_closefix  # noqa: F401
+
+            sys.meta_path.append(LendingWrapt)
         finally:
             sys.path.remove(site_packages)
 

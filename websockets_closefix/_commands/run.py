@@ -1,4 +1,4 @@
-"""Starts a program with the shim armed, otherwise as Python itself would start it."""
+"""``run``: starts a program with the shim armed, otherwise as Python itself would start it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from . import interpreter
 from .refused import Refused
 
 BOOTSTRAP = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_bootstrap")
@@ -24,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
 
     Raises:
         Refused: If this interpreter was started with an option that the program's interpreter is
-            going to inherit, and that makes it blind to the shim.
+            going to inherit, and that makes it blind to the shim; or if there is no interpreter.
 
     """
     if sys.flags.ignore_environment or sys.flags.no_site:
@@ -32,9 +33,7 @@ def run(arguments: Sequence[str]) -> int:
             "run needs PYTHONPATH and the site module, which the options -E, -I and -S switch "
             "off: leave them out, or import websockets_closefix in the program"
         )
-    # As subprocess and multiprocessing hand -O, -W, -X and their like on to a new interpreter.
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    command = [sys.executable, *flags, *arguments]
+    command = [interpreter.executable(), *interpreter.options(), *arguments]
     environ = {**os.environ, "PYTHONPATH": python_path()}
     if sys.platform != "win32":
         os.execve(sys.executable, command, environ)
