@@ -1,107 +1,113 @@
-"""What ``status`` prints: where this environment stands, on a page one can send to a colleague."""
+"""``status``: where this environment stands, on a page one can send to a colleague."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import Any
+import json
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
 
-import websockets_closefix
-
-from . import held_back, run
-
-ISSUE = "https://github.com/python-websockets/websockets/issues/1558"
-FIRST_FIXED = "14.2"
+from .. import _gate
+from .._status import FlawStatus
+from .findings import Findings
+from .fresh_process import ask
+from .upgrade import BRIDGE
 
 SWITCHES = {
-    "import": "by this command alone: a program of this environment has to import "
-    "websockets_closefix, unless `python -m websockets_closefix enable` covers them all",
-    "pth": "by a .pth file: every Python process of this environment is covered",
-    "start": "by a .start file: every Python process of this environment is covered",
-    "sitecustomize": "by sitecustomize: every Python process that imports it is covered",
-    "usercustomize": "by usercustomize: every Python process that imports it is covered",
-    "run": "by run: this process and its subprocesses are covered",
+    "pth": "by a .pth file: every new Python process of this environment is covered",
+    "start": "by a .start file: every new Python process of this environment is covered",
+    "sitecustomize": "by sitecustomize: every new Python process that imports it is covered",
+    "usercustomize": "by usercustomize: every new Python process that imports it is covered",
+    "run": "by run: the program and the Python processes that inherit its PYTHONPATH are covered",
 }
 
+CARE = {"applied": "repaired", "unrecognised": "left alone", "disabled": "not repaired"}
 
-def gather() -> dict[str, Any]:
+
+def status(*, as_json: bool) -> tuple[str, int]:
     """
-    Look at the websockets that this process has imported, and at the installed distributions.
+    Examine the environment of this interpreter, as a new process finds it.
+
+    Args:
+        as_json: One object rather than a page.
 
     Returns:
-        The keys and values that ``status --json`` prints; README.md explains them.
+        What to print, and the exit code: 0 where closing is safe for any new Python process of
+        the environment, else 1.
 
     """
-    status = websockets_closefix.status()
-    websockets = sys.modules["websockets"]
-    wrapt = sys.modules.get("wrapt")
-    return {
-        **status._asdict(),
-        "websockets_location": str(Path(str(websockets.__file__)).parent),
-        "affected": is_affected(),
-        "issue": ISSUE,
-        "first_fixed": FIRST_FIXED,
-        "version": websockets_closefix.__version__,
-        "switched_on_by": None if status.state == "disabled" else switched_on_by(),
-        "wrapt_version": getattr(wrapt, "__version__", None),
-        "held_back_by": held_back.holding_back(FIRST_FIXED),
-    }
+    found = ask(os.environ)
+    text = json.dumps(found.as_json(), indent=2) if as_json else as_text(found)
+    return text, 0 if found.is_safe else 1
 
 
-def is_affected() -> bool | None:
-    """Tell whether this build of websockets has the flaw; None where nobody knows."""
-    states = {flaw.state for flaw in websockets_closefix.status().flaws}
-    return None if "unrecognised" in states else bool(states)
-
-
-def switched_on_by() -> str:
-    """Return the key of SWITCHES for what imported this package first, by the modules at work."""
-    names = [name for name, _ in websockets_closefix._imported_by]
-    files = [file for _, file in websockets_closefix._imported_by]
-    if any(file.startswith(run.BOOTSTRAP) for file in files):
-        return "run"
-    if "sitecustomize" in names:
-        return "sitecustomize"
-    if "usercustomize" in names:
-        return "usercustomize"
-    if "site" in names:
-        # It resolves the entry point of a .start file, and executes the lines of a .pth file.
-        return "start" if "pkgutil" in names else "pth"
-    return "import"
-
-
-def as_text(found: dict[str, Any]) -> str:
-    """Lay out what :func:`gather` found for a person; the first line is the verdict."""
-    lines = [f"{found['state']}: {found['detail']}", ""]
-    lines.append(f"websockets  {found['websockets_version']} in {found['websockets_location']}")
-    if found["affected"]:
-        lines.append(f"flaw        {ISSUE}, fixed in {FIRST_FIXED}")
-    lines.append(f"shim        {found['version']}, {describe_switch(found)}")
-    if found["wrapt_version"]:
-        lines.append(f"wrapt       {found['wrapt_version']}")
-    if found["affected"]:
-        [first, *others] = describe_requirements(found["held_back_by"])
-        lines.append(f"held back   {first}")
-        lines += [f"            {line}" for line in others]
-    return "\n".join(lines)
-
-
-def describe_switch(found: dict[str, Any]) -> str:
-    """Say how the shim got switched on, and whom that covers."""
-    switch = found["switched_on_by"]
-    return f"switched on {SWITCHES[switch]}" if switch else "switched off"
-
-
-def describe_requirements(held_back_by: list[dict[str, str]] | None) -> list[str]:
-    """Say who keeps websockets from being upgraded, and what to do about it."""
-    cure = f"pip install 'websockets>={FIRST_FIXED}'"
-    if held_back_by is None:
-        return [
-            "unknown without packaging: pip install 'websockets-closefix[status]', then ask again"
-        ]
-    if not held_back_by:
-        return [f"by nothing that is installed: {cure} cures it for good"]
-    return [
-        *(f"by {each['name']} {each['version']}: {each['requirement']}" for each in held_back_by),
-        f"upgrade these if you can, then {cure} cures it for good",
+def as_text(found: Findings) -> str:
+    """Lay out what was found for a person: which environment, the verdict, and the rest."""
+    environment = [
+        ("environment", f"{found.python}, Python {found.python_version}"),
+        ("", found.site_packages),
     ]
+    if found.pythonpath:
+        environment.append(("", f"PYTHONPATH={found.pythonpath}"))
+    rows = []
+    if found.websockets_location:
+        rows.append(
+            ("websockets", f"{found.websockets_version} in {found.websockets_location}"),
+        )
+    rows += titled("flaws", map(describe_flaw, found.flaws))
+    rows.append(("shim", f"{found.version}, {describe_switch(found)}"))
+    if found.wrapt_version:
+        rows.append(("wrapt", found.wrapt_version))
+    if found.flaws:
+        rows += describe_upgrade(found)
+    rows += titled("passed over", found.unreadable)
+    verdict = f"{found.state}: {found.detail}"
+    return f"{as_columns(environment)}\n\n{verdict}\n\n{as_columns(rows)}"
+
+
+def as_columns(rows: Iterable[tuple[str, str]]) -> str:
+    """Set titles before texts."""
+    return "\n".join(f"{title:<11}  {text}" for title, text in rows)
+
+
+def titled(title: str, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Give the first of the texts a title."""
+    return zip(chain([title], repeat("")), texts)
+
+
+def describe_flaw(flaw: FlawStatus) -> str:
+    """Name a flaw by what it does, and say what is done about it."""
+    number = f" (issue {flaw.issue})" if flaw.issue else ""
+    return f"{CARE[flaw.state]}: {flaw.symptom}{number}"
+
+
+def describe_switch(found: Findings) -> str:
+    """Say what switches the shim on, and whom that covers."""
+    if found.switched_on_by is None:
+        return "not switched on in a new Python process"
+    off = ", but WEBSOCKETS_CLOSEFIX switches it off" if found.state == "disabled" else ""
+    return f"switched on {SWITCHES[found.switched_on_by]}{off}"
+
+
+def describe_upgrade(found: Findings) -> Iterator[tuple[str, str]]:
+    """Say where websockets can go from here, or who keeps it."""
+    if found.upgrade_to:
+        older = is_older(found.upgrade_to, found.websockets_version)
+        note = f", which is older than {found.websockets_version}" if older else ""
+        return titled("go to", [f"pip install '{found.upgrade_to}'{note}"])
+    if found.held_back_by is None:
+        packaging = "pip install 'websockets-closefix[status]'"
+        return titled("go to", [f"unknown without packaging: {packaging}, then ask again"])
+    return titled(
+        "held back",
+        [
+            *(f"by {each.name} {each.version}: {each.requirement}" for each in found.held_back_by),
+            f"these allow no release without flaws: stay on {found.websockets_version}, with the "
+            "shim, until they do",
+        ],
+    )
+
+
+def is_older(requirement: str, installed: str | None) -> bool:
+    """Tell whether a requirement leads back to the clean release before 15.0."""
+    return BRIDGE in requirement and (_gate.release(installed) or ()) > (14, 2)
