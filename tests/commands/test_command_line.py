@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import websockets_closefix
 from websockets_closefix import _provoke
-from websockets_closefix._commands import command_line
+from websockets_closefix._commands import command_line, findings, status
 
-from ..builds import FIXED, FLAWED, write_build
-from ..conftest import ROOT, affected, installed_release
+from ..builds import write_build
+from ..conftest import ROOT, affected
+from ..environments import PACKAGES, run
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-VERSION = installed_release()
 RUN = (
     "import runpy, sys; sys.argv = ['websockets-closefix', {}]\n"
     "runpy.run_module('websockets_closefix', run_name='__main__')"
@@ -25,64 +26,98 @@ RUN = (
 
 
 @pytest.fixture
-def command(python):
-    def run(*arguments, **kwargs):
-        quoted = ", ".join(map(repr, arguments))
-        return python(RUN.format(quoted), "-Walways", **kwargs)
-
-    return run
+def found(monkeypatch):
+    """Have new processes find that closing is safe, with a letter that isn't an ASCII one."""
+    found = findings.find(is_switched_on=True)._replace(state="applied", detail="für alle")
+    monkeypatch.setattr(status, "ask", lambda environ: found)
+    return found
 
 
 @pytest.mark.parametrize("arguments", [[], ["status"]])
-def test_status(command, arguments):
-    result = command(*arguments)
-    state, _, detail = result.stdout.partition(": ")
-    assert state in ("applied", "not-affected")
-    assert detail.startswith(f"websockets {VERSION} ")
+def test_status(capsys, found, arguments):
+    assert command_line.main(arguments) == 0
+    assert capsys.readouterr() == (status.as_text(found) + "\n", "")
+
+
+def test_status_as_json(capsys, found):
+    assert command_line.main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["detail"] == "für alle"
+
+
+def test_status_where_closing_is_not_safe(capsys, monkeypatch, found):
+    unsafe = found._replace(state="not-switched-on")
+    monkeypatch.setattr(status, "ask", lambda environ: unsafe)
+    assert command_line.main(["status"]) == 1
+    assert "not-switched-on: " in capsys.readouterr().out
+
+
+def test_what_is_refused_is_said_in_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "")
+    assert command_line.main(["status"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    [line] = output.err.splitlines()
+    assert line.startswith("websockets-closefix: there is no interpreter here")
+
+
+@pytest.mark.parametrize("arguments", [[], ["status", "--json"], ["--help"], ["enable"]])
+def test_a_reader_who_leaves(environment, arguments):
+    """As head does: it is no reason for a traceback, nor for another exit code."""
+    environment.command("enable")
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        result = subprocess.run(
+            [environment.python, "-m", "websockets_closefix", *arguments],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_standard_output_that_is_closed(environment):
+    environment.command("enable")
+    command = f"{environment.python} -m websockets_closefix status >&-"
+    run(["sh", "-c", command])
+
+
+def test_a_standard_output_that_is_ascii(environment, tmp_path):
+    folder = tmp_path / "für"
+    environment.command("enable")
+    (folder / "bin").mkdir(parents=True)
+    python = folder / "python"
+    python.symlink_to(environment.python)
+    (folder / "pyvenv.cfg").write_text(
+        Path(environment.python).parents[1].joinpath("pyvenv.cfg").read_text()
+    )
+    path = os.pathsep.join(PACKAGES)
+    program = environment._replace(python=str(python))
+    result = program.command(
+        "status", code=None, PYTHONIOENCODING="ascii", PYTHONPATH=path, LC_ALL="C.UTF-8"
+    )
+    assert result.returncode in (0, 1)
+    assert "f\\xfcr" in result.stdout
     assert result.stderr == ""
 
 
-def test_status_as_json(command):
-    status = json.loads(command("status", "--json").stdout)
-    assert status["state"] in ("applied", "not-affected")
-    assert status["websockets_version"] == VERSION
-    assert status["repaired"] == 0
-    documented = re.findall(r"^\| `(\w+)` \| .* \| .* \|$", README, re.MULTILINE)
-    assert list(status) == documented
-
-
-def test_status_of_an_unrecognised_build(command, tmp_path):
-    path = f"{write_build(tmp_path / 'build', '14.2', FLAWED)}:{ROOT}"
-    result = command("status", code=1, PYTHONPATH=path)
-    assert result.stdout.startswith("unrecognised: websockets calls itself 14.2, but")
-    assert result.stderr == ""
-
-
-def test_status_of_an_unaffected_build(command, tmp_path):
-    path = f"{write_build(tmp_path / 'build', '14.2', FIXED)}:{ROOT}"
-    assert command("status", PYTHONPATH=path).stdout.startswith("not-affected: websockets 14.2")
-
-
-def test_status_with_the_kill_switch(command):
-    result = command("status", code=1, WEBSOCKETS_CLOSEFIX="0")
-    assert result.stdout.startswith("disabled: ")
-
-
-@pytest.mark.parametrize("arguments", [["status"], ["status", "--json"], ["verify"]])
-def test_without_websockets(command, tmp_path, arguments):
+@pytest.mark.parametrize("arguments", [["verify"], ["verify", "--json"]])
+def test_verify_without_websockets(python, tmp_path, arguments):
     (tmp_path / "websockets.py").write_text("raise ImportError('no websockets here')")
-    result = command(*arguments, code=1)
-    assert result.stdout == ""
+    result = python(RUN.format(", ".join(map(repr, arguments))), code=1)
     [line] = result.stderr.splitlines()
     assert "no websockets here" in line
 
 
-@pytest.mark.parametrize("name", ["status", "verify"])
-def test_with_websockets_from_before_the_threading_implementation(command, tmp_path, name):
+def test_verify_with_websockets_from_before_the_threading_implementation(python, tmp_path):
     build = write_build(tmp_path / "build", "10.4", "")
     (build / "websockets" / "sync" / "connection.py").unlink()
-    result = command(name, PYTHONPATH=f"{build}:{ROOT}")
-    assert result.stdout.startswith("not-affected: websockets 10.4 has no websockets.sync")
+    result = python(RUN.format("'verify'"), PYTHONPATH=f"{build}{os.pathsep}{ROOT}")
+    assert "not-affected: websockets 10.4 has no websockets.sync" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -92,6 +127,11 @@ def test_with_websockets_from_before_the_threading_implementation(command, tmp_p
         (["verify", "--trials", "-3"], "--trials"),
         (["verify", "--trials", "many"], "'many' isn't a whole number of at least 1"),
         (["status", "--trials", "3"], "--trials"),
+        (["run", "-u", "x.py"], "unrecognised arguments: -u (see websockets-closefix run --help)"),
+        (
+            ["enable", "here"],
+            "unrecognised arguments: here (see websockets-closefix enable --help)",
+        ),
         (["repair"], "'repair'"),
         (["--unknown"], "--unknown"),
     ],

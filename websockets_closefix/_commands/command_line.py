@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import io
 import json
+import os
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any, Callable, NoReturn
 
 import websockets_closefix
 
-from . import enable as site_files
+from . import enable as switch
 from . import run as run_program
+from . import site_files
 from .refused import Refused
 
 
@@ -31,24 +32,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With code 2, after one line on stderr, if the arguments are wrong.
 
     """
-    arguments = parser().parse_args(argv)
-    command: Callable[..., int] = arguments.function
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # it may be an ASCII one
     try:
+        arguments, unknown = parser().parse_known_args(argv)
+        if unknown:
+            arguments.parser.error(f"unrecognised arguments: {' '.join(unknown)}")
+        command: Callable[..., int] = arguments.function
         return command(arguments)
     except Refused as exc:
         print(f"websockets-closefix: {exc}", file=sys.stderr)
         return 1
+    finally:
+        show("", end="")
+
+
+def show(text: str, end: str = "\n") -> None:
+    """Print; a reader who has left, as head does, changes neither output nor exit code."""
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        # Python is going to flush it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the arguments."""
     root = Parser(
         prog="websockets-closefix",
-        description="Cures the close race of websockets 13.1, 14.0 and 14.1. "
+        description="Cures how connections of websockets.sync end, on websockets 11.0 to 15.0.1. "
         "Without a command: status.",
     )
     root.add_argument("--version", action="version", version=websockets_closefix.__version__)
-    root.set_defaults(function=status, json=False)
+    root.set_defaults(function=status, json=False, parser=root)
     commands = root.add_subparsers(metavar="COMMAND")
     for add_command in (add_status, add_verify, add_enable, add_disable, add_run):
         add_command(commands)
@@ -60,18 +76,19 @@ def add_status(commands: Any) -> None:
     parser = commands.add_parser(
         "status",
         help="tell whether closing a connection is safe here, and who holds websockets back",
-        description="Examine the installed websockets. Exit 0 where closing is safe, else 1.",
+        description="Examine the environment of the Python that runs this command. Exit 0 where "
+        "closing is safe for any new Python process of it, else 1.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(function=status)
+    parser.set_defaults(function=status, parser=parser)
 
 
 def add_verify(commands: Any) -> None:
     """Describe ``verify``."""
     parser = commands.add_parser(
         "verify",
-        help="provoke the race here, without the shim and with it",
-        description="Provoke the race on connections to 127.0.0.1, first without the shim and "
+        help="provoke the flaws here, without the shim and with it",
+        description="Provoke the flaws on connections to 127.0.0.1, first without the shim and "
         "then with it. Exit 0 where nothing leaked with the shim, else 1.",
     )
     parser.add_argument(
@@ -82,7 +99,7 @@ def add_verify(commands: Any) -> None:
         help="how many connections to close without forcing anything (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(function=verify)
+    parser.set_defaults(function=verify, parser=parser)
 
 
 def add_enable(commands: Any) -> None:
@@ -90,12 +107,12 @@ def add_enable(commands: Any) -> None:
     parser = commands.add_parser(
         "enable",
         help="switch the shim on for every Python process of this environment",
-        description=f"Write {' and '.join(site_files.FILES)} into the site-packages of the Python "
+        description=f"Write {', '.join(site_files.FILES)} into the site-packages of the Python "
         "that runs this command. Exit 0 where new processes are covered, else 1, with nothing "
-        "written.",
+        "written. A frozen program isn't reached: that one has to import websockets_closefix.",
     )
     parser.add_argument("--user", action="store_true", help="into the user's site-packages")
-    parser.set_defaults(function=enable)
+    parser.set_defaults(function=enable, parser=parser)
 
 
 def add_disable(commands: Any) -> None:
@@ -103,11 +120,10 @@ def add_disable(commands: Any) -> None:
     parser = commands.add_parser(
         "disable",
         help="undo enable",
-        description=f"Remove {' and '.join(site_files.FILES)}, which enable wrote. Do it before "
-        "uninstalling: from 3.15 on, Python complains of a .start file whose package is gone.",
+        description=f"Remove {', '.join(site_files.FILES)}, which enable wrote.",
     )
     parser.add_argument("--user", action="store_true", help="from the user's site-packages")
-    parser.set_defaults(function=disable)
+    parser.set_defaults(function=disable, parser=parser)
 
 
 def add_run(commands: Any) -> None:
@@ -116,9 +132,11 @@ def add_run(commands: Any) -> None:
         "run",
         usage="%(prog)s [-h] SCRIPT ... | -m MODULE ...",
         help="start a program with the shim switched on",
-        description="Start a program as Python itself would, with the shim switched on. The "
-        "Python processes that it starts are covered too, because they inherit PYTHONPATH; not "
-        "those that are given another one, or Python's options -E, -I or -S.",
+        description="Start a program as Python itself would, with the shim switched on. Options "
+        "of Python stand where they always do: python -u -m websockets_closefix run SCRIPT. The "
+        "processes of Python 3.9 or later that it starts are covered too, also those of another "
+        "environment, because they inherit PYTHONPATH; not those that are given another one, or "
+        "Python's options -E, -I or -S.",
     )
     parser.add_argument("-m", action="store_true", dest="module", help="start a module")
     parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -142,23 +160,26 @@ def positive(text: str) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """Print where this environment stands."""
-    from . import status as status_page
+    from . import status as page
 
-    import_websockets()
-    found = status_page.gather()
-    print(json.dumps(found, indent=2) if arguments.json else status_page.as_text(found))
-    return 0 if found["state"] in ("applied", "not-affected") else 1
+    text, code = page.status(as_json=arguments.json)
+    show(text)
+    return code
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Print what closing does here, without the shim and with it."""
-    import_websockets()
+    from . import findings
+
+    failure = findings.import_websockets()
+    if failure is not None:
+        raise Refused(f"websockets.sync can't be imported ({failure}): there is nothing to verify")
     if websockets_closefix.CONNECTION_MODULE not in sys.modules:
         return status(arguments)  # there is nothing to verify, and it says why
     from . import verify as verification
 
     report = verification.verify(arguments.trials, rewrite_line if sys.stderr.isatty() else None)
-    print(
+    show(
         json.dumps(verification.as_json(report), indent=2)
         if arguments.json
         else verification.as_text(report)
@@ -168,13 +189,13 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def enable(arguments: argparse.Namespace) -> int:
     """Switch the shim on for the environment, and print what was done."""
-    print(*site_files.enable(site_files.site_packages(user=arguments.user)), sep="\n")
+    show("\n".join(switch.enable(site_files.folder(user=arguments.user))))
     return 0
 
 
 def disable(arguments: argparse.Namespace) -> int:
     """Undo :func:`enable`, and print what was done."""
-    print(*site_files.disable(site_files.site_packages(user=arguments.user)), sep="\n")
+    show("\n".join(switch.disable(site_files.folder(user=arguments.user))))
     return 0
 
 
@@ -183,20 +204,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.program:
         arguments.parser.error("it needs a SCRIPT, or -m and a MODULE")
     return run_program.run([*(["-m"] if arguments.module else []), *arguments.program])
-
-
-def import_websockets() -> None:
-    """Have the installed websockets examined, though nobody in this process has needed it yet."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the verdict is about to be printed anyway
-            importlib.import_module("websockets")
-            if websockets_closefix.status().state != "not-affected":  # it is, if it has no sync
-                importlib.import_module(websockets_closefix.CONNECTION_MODULE)
-    except Exception as exc:
-        raise Refused(
-            f"websockets.sync can't be imported here ({exc}): there is nothing to examine"
-        ) from exc
 
 
 def rewrite_line(text: str) -> None:
