@@ -1,35 +1,137 @@
-"""Upstream's fix of issue 1558: in the source of an affected release, and the fixed release."""
+"""
+Upstream's own cure of each flaw: its lines put into the source of a release that has the flaw.
+
+This is what the repairs are measured by, with the newest release beside it.
+
+"""
 
 from __future__ import annotations
 
 import inspect
 import os
+import re
+import sys
 import textwrap
+from typing import NamedTuple
 
 from websockets.sync import connection as connection_module
 
-FLAWED = """\
-    self.protocol.receive_eof()
-    assert self.protocol.state is CLOSED
-"""
+from websockets_closefix._flaws import FLAWS
 
-FIXED = """\
-    with self.protocol_mutex:
-        self.protocol.receive_eof()
-        assert self.protocol.state is CLOSED
-"""
+from .conftest import flaws_of_the_release
 
 
-def fix(connection_class):
-    """Give close_socket the two lines of 14.2 in the place of those of 13.1 to 14.1."""
-    source = textwrap.dedent(inspect.getsource(connection_class.close_socket))
-    assert FLAWED in source
+class Cure(NamedTuple):
+    """What upstream changed in one method; a regular expression and what replaces it."""
+
+    room: str
+    method: str
+    flawed: str
+    cured: str
+
+
+# In the order of upstream's releases, for a later cure may change what an earlier one left.
+CURES = [
+    # 11.0.2, c38507fd
+    Cure(
+        "issue_1336",
+        "Connection.close_socket",
+        r"(    self\.socket\.close\(\)\n)",
+        r"\1    self.recv_messages.close()\n",
+    ),
+    Cure(
+        "issue_1336",
+        "Connection.recv_events",
+        r"""
+            for event in events:
+                (?P<comment>#.*)
+                self\.process_event\(event\)
+""",
+        r"""
+            try:
+                for event in events:
+                    self.process_event(event)
+            except EOFError:
+                break
+""",
+    ),
+    Cure(
+        "issue_1336",
+        "Connection.recv_events",
+        r"        self\.recv_messages\.close\(\)\n(        self\.close_socket\(\)\n)",
+        r"\1",
+    ),
+    # 14.0, in passing
+    Cure(
+        "early_reader",
+        "Connection.__init__",
+        r"(    self\.recv_events_thread\.start\(\)\n)"
+        r"((?:\n|    #.*\n)*    self\.recv_(?:events_)?exc\b.*\n)",
+        r"\2\1",
+    ),
+    # 13.1, 36409237
+    *(
+        Cure(
+            "issue_1449",
+            method,
+            r"    except EOFError:\n",
+            r"    except EOFError:\n        self.recv_events_thread.join()\n",
+        )
+        for method in ("Connection.recv", "Connection.recv_streaming")
+    ),
+    # 14.2, 031ec31b
+    Cure(
+        "issue_1555",
+        "Assembler.close",
+        r"( +self\.frames\.put\(None\)\n)",
+        r"\1        if self.paused:\n            self.paused = False\n            self.resume()\n",
+    ),
+    # 14.2, e7a098e1
+    Cure(
+        "issue_1558",
+        "Connection.close_socket",
+        r"    self\.protocol\.receive_eof\(\)\n    (assert self\.protocol\.state is CLOSED)\n",
+        "    with self.protocol_mutex:\n"
+        r"        self.protocol.receive_eof()\n        \1\n",
+    ),
+    # 16.0
+    Cure(
+        "issue_1662",
+        "Connection.close_socket",
+        r"    self\.recv_messages\.close\(\)\n(?:\n|    #.*\n)*"
+        r"    self\.acknowledge_pending_pings\(\)\n",
+        "        self.recv_messages.close()\n        self.acknowledge_pending_pings()\n",
+    ),
+]
+
+
+def cure():
+    """Put into the installed websockets what upstream did about each flaw that it has."""
+    rooms = flaws_of_the_release()
+    assert {each.room for each in CURES} == {flaw.room for flaw in FLAWS}
+    for room, method, flawed, cured in CURES:
+        if room in rooms:
+            owner, name = method.split(".")
+            rewrite(getattr(connection_module, owner), name, flawed, cured)
+
+
+def rewrite(owner, name, flawed, cured):
+    """Compile a method anew, with what is wrong in its source replaced."""
+    original = vars(owner)[name]
+    source, count = re.subn(flawed, cured, source_of(original))
+    assert count == 1, f"{owner.__name__}.{name} isn't the one that upstream changed"
+    module = sys.modules[owner.__module__]
     namespace = {}
-    code = compile(source.replace(FLAWED, FIXED), connection_module.__file__, "exec")
-    exec(code, vars(connection_module), namespace)
-    connection_class.close_socket = namespace["close_socket"]
+    exec(compile(source, module.__file__, "exec"), vars(module), namespace)
+    namespace[name].source = source
+    setattr(owner, name, namespace[name])
 
 
-def first_fixed(directory):
+def source_of(function):
+    """Return a method's source, be it one that was rewritten."""
+    return getattr(function, "source", None) or textwrap.dedent(inspect.getsource(function))
+
+
+def release_in(directory):
     """Return the environment variables of a process that gets its websockets from there."""
     return {"PYTHONPATH": os.pathsep.join([directory, os.getcwd()])}

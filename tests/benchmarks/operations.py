@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from ..upstream import first_fixed
+from ..upstream import release_in
 
 BATCH = {"connect": 50, "close_socket": 100}
 TITLES = {
@@ -23,7 +23,7 @@ def pairs(rounds, fixed_directory):
         with (
             worker(operation, "unpatched") as unpatched,
             worker(operation, "patched") as patched,
-            worker(operation, "unpatched", **first_fixed(fixed_directory)) as upstream,
+            worker(operation, "unpatched", **release_in(fixed_directory)) as upstream,
         ):
             times = [
                 [

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections import Counter
 
-from ..upstream import first_fixed
+from ..upstream import release_in
 
 ROW = "{:32}{:8}{:12}{}".format
 
@@ -31,7 +31,7 @@ def main(argv=None):
         futures = [
             executor.submit(observe, "shim", arguments.times),
             executor.submit(observe, "fix", arguments.times),
-            executor.submit(observe, "as-it-is", arguments.times, **first_fixed(arguments.fixed)),
+            executor.submit(observe, "as-it-is", arguments.times, **release_in(arguments.fixed)),
         ]
         shim, fix, fixed = (future.result() for future in futures)
     print(f"websockets {shim['version']} with the shim, {arguments.times} times a cell")

@@ -18,7 +18,6 @@ from functools import partial
 
 import websockets.version
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.connection import Connection
 
 import websockets_closefix
 
@@ -33,7 +32,7 @@ def main(what, times):
     logging.disable(logging.CRITICAL)
     websockets_closefix.apply() if what == "shim" else websockets_closefix.unapply()
     if what == "fix":
-        upstream.fix(Connection)
+        upstream.cure()
     cells = {}
     for _ in range(int(times)):
         for (fault, side, activity), observe in all_cells():

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from ..upstream import first_fixed
+from ..upstream import release_in
 from .scenarios import SCENARIOS
 
 ROW = "{:34}{:>9}{:>13}{:>13}{:>13}  {:7}{}".format
@@ -60,7 +60,7 @@ def submit(executor, name, fixed_directory):
     return Explorations(
         executor.submit(explore, "shim", name),
         executor.submit(explore, "fix", name),
-        executor.submit(explore, "as-it-is", name, **first_fixed(fixed_directory)),
+        executor.submit(explore, "as-it-is", name, **release_in(fixed_directory)),
         executor.submit(explore, "leak", name),
     )
 

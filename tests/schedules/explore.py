@@ -14,7 +14,6 @@ import time
 
 import frontrun
 import websockets.version
-from websockets.sync.connection import Connection
 
 import websockets_closefix
 
@@ -30,7 +29,7 @@ def main(what, name):
     else:
         websockets_closefix.unapply()
     if what == "fix":
-        upstream.fix(Connection)
+        upstream.cure()
     find = find_leak if what == "leak" else find_outcomes
     found = find(SCENARIOS[name])
     print(json.dumps({"version": websockets.version.version, **found}))
