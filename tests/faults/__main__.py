@@ -1,9 +1,11 @@
 """
-Prints, for each way to break a connection, whether the shim is as good as upstream's fix.
+Prints how connections end on each release with the shim, as far as it isn't as it ought to be.
 
-Run it as ``python -m tests.faults --fixed DIRECTORY [--times N]`` on an affected release; the
-directory holds websockets 14.2. Each cell is observed several times. What no schedule decides has
-to be the same; the rest has to be something that a broken network explains.
+Run it as ``python -m tests.faults --releases DIRECTORY [--times N] [RELEASE ...]``; the directory
+holds a folder for each release of websockets, and the newest of them is the reference. Each cell
+is observed several times. What no schedule decides has to be the same as with upstream's cures in
+the same release, and as on the newest release; the rest has to be something that a broken network
+explains. Where an older release is known to be different, known.py says why.
 
 """
 
@@ -15,103 +17,79 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
+from pathlib import Path
+
+from websockets_closefix._gate import release
 
 from ..upstream import release_in
+from .judge import differences, faults_of
+from .known import KNOWN, applies
 
-ROW = "{:32}{:8}{:12}{}".format
+AT_ONCE = 2 * os.cpu_count()  # cells wait more than they compute
+OBSERVATION_TIMEOUT = 1800  # seconds; a release takes one minute where nothing hangs
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--fixed", metavar="DIRECTORY", required=True)
-    parser.add_argument("--times", metavar="N", type=int, default=5)
+    parser.add_argument("--releases", metavar="DIRECTORY", type=Path, required=True)
+    parser.add_argument("--times", metavar="N", type=int, default=3)
+    parser.add_argument("only", metavar="RELEASE", nargs="*")
     arguments = parser.parse_args(argv)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as executor:
-        futures = [
-            executor.submit(observe, "shim", arguments.times),
-            executor.submit(observe, "fix", arguments.times),
-            executor.submit(observe, "as-it-is", arguments.times, **release_in(arguments.fixed)),
-        ]
-        shim, fix, fixed = (future.result() for future in futures)
-    print(f"websockets {shim['version']} with the shim, {arguments.times} times a cell")
-    print(ROW("fault", "side", "activity", "compared with the fix, and with " + fixed["version"]))
-    verdicts = Counter()
-    for cell, outcomes in shim["cells"].items():
-        verdict, text = judge(cell, outcomes, fix["cells"][cell], fixed["cells"][cell])
-        verdicts[verdict] += 1
-        print(ROW(*cell.split(" | "), text))
-    print(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
-    return 1 if verdicts["bad"] else 0
+    *older, newest = sorted((path.name for path in arguments.releases.iterdir()), key=release)
+    used, bad = [], 0
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as executor:
+
+        def submit(version, what):
+            environ = release_in(str(arguments.releases / version))
+            return executor.submit(observe, what, arguments.times, environ)
+
+        reference = submit(newest, "as-it-is")
+        pending = {
+            version: (submit(version, "shim"), submit(version, "fix"))
+            for version in arguments.only or older
+        }
+        for version, (shim, fix) in pending.items():
+            wrong, known = compare(version, shim.result(), fix.result(), reference.result())
+            bad += len(wrong)
+            used += known
+            print(
+                f"{version}: {len(shim.result())} cells, {len(wrong)} wrong, "
+                f"{len(known)} known differences from {newest}",
+                *wrong,
+                sep="\n    ",
+                flush=True,
+            )
+    if not arguments.only and (unseen := [each.why for each in KNOWN if each not in used]):
+        print("Known, but not seen this time:", *unseen, sep="\n    ")
+    return 1 if bad else 0
 
 
-def observe(what, times, **environ):
+def observe(what, times, environ):
+    """Return what was seen on one release, cell by cell."""
     result = subprocess.run(
         [sys.executable, "-m", "tests.faults.observe", what, str(times)],
         env={**os.environ, **environ},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
+        timeout=OBSERVATION_TIMEOUT,
     )
     return json.loads(result.stdout)
 
 
-def judge(cell, shim, fix, fixed):
-    """Compare what was seen in one cell, aspect by aspect."""
-    wrong = [
-        f"{aspect} {seen(shim, aspect)}"
-        for aspect, good in (("reader thread", ""), ("state", "CLOSED"), ("left over", ""))
-        if seen(shim, aspect) != {good}
-    ]
-    wrong += ["hangs"] if seen(shim, "hangs") != {False} else []
-    wrong += differences(cell, shim, fix)
-    if wrong:
-        return "bad", "BAD: " + "; ".join(wrong)
-    if otherwise := differences(cell, shim, fixed):
-        return "as the fix alone", f"as the fix; otherwise: {'; '.join(otherwise)}"
-    varying = [aspect for aspect in shim[0] if len(seen(shim, aspect)) > 1]
-    return "the same", "the same" + (f"; varies: {', '.join(varying)}" if varying else "")
-
-
-def differences(cell, shim, reference):
-    """List the aspects in which the outcomes aren't the same, or aren't explained."""
-    found = []
-    for aspect in shim[0]:
-        one, other = seen(shim, aspect), seen(reference, aspect)
-        if one != other if is_settled(cell, aspect) else not all(map(is_explained, one)):
-            found.append(f"{aspect} {one} instead of {other}")
-    return found
-
-
-def is_settled(cell, aspect):
-    """Tell whether there is one outcome, whichever thread comes first."""
-    fault, _, activity = cell.split(" | ")
-    caller_is_passive = activity in ("idle", "receiving", "connecting")
-    somebody_else_is_sending = fault.startswith("peer stops reading")
-    if aspect.startswith("cause of "):
-        return caller_is_passive and not somebody_else_is_sending
-    if aspect == "recv() afterwards":
-        return not (activity == "closing" and somebody_else_is_sending)
-    return True
-
-
-def is_explained(outcome):
-    """Tell whether a broken network may end in this exception, or be caused by it."""
-    kind, *_ = outcome.split()
-    return kind in (
-        "ConnectionClosedError",
-        "NoneType",
-        "BrokenPipeError",
-        "ConnectionResetError",
-        "OSError",  # bad file descriptor: the other thread has closed the socket
-        "SSLEOFError",
-        "SSLError",
-        "TimeoutError",
-    )
-
-
-def seen(outcomes, aspect):
-    return {outcome[aspect] for outcome in outcomes}
+def compare(version, shim, fix, newest):
+    """Return what is wrong, and the known differences that were met."""
+    wrong, met = [], []
+    for cell, outcomes in shim.items():
+        wrong += [f"{cell}: {fault}" for fault in faults_of(outcomes)]
+        for aspect, one, other in differences(cell, outcomes, fix[cell]):
+            wrong.append(f"{cell}: {aspect} {one} instead of the fix's {other}")
+        for aspect, one, other in differences(cell, outcomes, newest[cell]):
+            known = [each for each in KNOWN if applies(each, version, cell, aspect, one, other)]
+            met += [each for each in known if each not in met]
+            if not known:
+                wrong.append(f"{cell}: {aspect} {one} instead of the newest release's {other}")
+    return wrong, met
 
 
 if __name__ == "__main__":

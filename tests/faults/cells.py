@@ -1,120 +1,60 @@
-"""What breaks a connection, and what it is being used for meanwhile."""
+"""The cells of the matrix: a fault, what the connection is used for, and what goes on meanwhile."""
 
 from __future__ import annotations
 
-import contextlib
-import select
-import socket
-import ssl
-import subprocess
-import threading
-import time
-from typing import Any, Callable, NamedTuple
+import inspect
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from websockets_closefix import _provoke
+from websockets.sync.client import connect
 
-from .links import PATIENCE
-
-
-class Fault(NamedTuple):
-    """How to break a connection, in a context in which that is about to happen."""
-
-    prepare: Callable[[Any, socket.socket], Any]  # yields what breaks it
-    secure: bool = False
+from .activities import ACTIVITIES, MEANWHILE
+from .handshakes import HANDSHAKES
+from .links import LINKS
+from .strikes import FAULTS
 
 
-@contextlib.contextmanager
-def reset(connection, peer):
-    def strike():
-        _provoke.reset_on_close(peer)
-        peer.close()
+class Cell(NamedTuple):
+    """One way to end a connection."""
 
-    yield strike
+    fault: str
+    side: str
+    activity: str
+    meanwhile: str = "-"
 
+    def __str__(self) -> str:
+        return " | ".join(self)
 
-@contextlib.contextmanager
-def end_without_close_frame(connection, peer):
-    yield lambda: peer.shutdown(socket.SHUT_WR)
-
-
-@contextlib.contextmanager
-def close_never_answered(connection, peer):
-    yield connection.close
+    @property
+    def options(self) -> dict:
+        """Return arguments of ``connect()`` and ``serve()``."""
+        return {**FAULTS[self.fault].options, **MEANWHILE[self.meanwhile].options}
 
 
-@contextlib.contextmanager
-def killed(connection, peer):
-    """The peer's process, which holds the socket until the end, gets a SIGKILL."""
-
-    def strike():
-        peer.close()
-        process.kill()
-
-    with subprocess.Popen(["sleep", "60"], pass_fds=[peer.fileno()]) as process:
-        try:
-            yield strike
-        finally:
-            process.kill()
-
-
-@contextlib.contextmanager
-def stops_reading(connection, peer):
-    """Somebody is blocked in sendall(), and holds the mutex, when the peer gives up."""
-
-    def fill():
-        with contextlib.suppress(Exception):
-            connection.send(b"x" * 2**26)
-
-    filler = threading.Thread(target=fill)
-    filler.start()
-    wait_for_data(peer)
-    with reset(connection, peer) as strike:
-        yield strike
-    filler.join(PATIENCE)
-    assert not filler.is_alive()
+EVERYTHING = [(fault, list(ACTIVITIES), "-") for fault, it in FAULTS.items() if not it.options]
+COMMON = ["RST", "FIN without a close frame", "close frame never answered"]
+COMPANY = [
+    *((fault, ["idle", "sending", "closing"], "a receiver waits") for fault in COMMON),
+    *((fault, ["idle", "sending", "closing"], "a ping is pending") for fault in COMMON),
+    *((fault, ["idle", "sending", "closing"], "keepalive is on") for fault in COMMON),
+    # Whoever sends doesn't learn of a FIN before somebody reads.
+    ("FIN without a close frame", ["nothing", "closing"], "messages are unread"),
+    ("RST", ["nothing", "sending", "closing"], "messages are unread"),
+    ("close frame never answered", ["nothing", "sending", "closing"], "messages are unread"),
+    *((fault, ["sending", "closing"], "another thread closes") for fault in COMMON),
+    ("RST", ["closing"], "messages are unread, a ping is pending"),
+    ("keepalive never answered", ["idle", "receiving"], "-"),
+]
 
 
-def wait_for_data(peer):
-    """Return when something has come in, be it encrypted."""
-    select.select([peer], [], [], PATIENCE)
-
-
-FAULTS = {
-    "RST": Fault(reset),
-    "FIN without a close frame": Fault(end_without_close_frame),
-    "close frame never answered": Fault(close_never_answered),
-    "peer killed with SIGKILL": Fault(killed),
-    "peer stops reading, then RST": Fault(stops_reading),
-    "TLS without close_notify": Fault(end_without_close_frame, secure=True),
-}
-
-
-def idle(connection):
-    connection.recv_events_thread.join(PATIENCE)
-
-
-def send(connection):
-    again_and_again(connection, lambda: connection.send("x"))
-
-
-def ping(connection):
-    again_and_again(connection, connection.ping)
-
-
-def again_and_again(connection, act):
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        act()
-        if isinstance(connection.socket, ssl.SSLSocket):
-            # A thread that reads and one that writes can corrupt OpenSSL's memory, and crash
-            # (python/cpython issue 151508); so they had better not meet all the time.
-            connection.recv_events_thread.join(0.005)
-
-
-ACTIVITIES = {
-    "idle": idle,
-    "sending": send,
-    "receiving": lambda connection: connection.recv(),
-    "closing": lambda connection: connection.close(),
-    "pinging": ping,
-}
+def cells() -> Iterator[Cell]:
+    """Yield the cells that this release can be put through; keepalive came in 15.0."""
+    keepalive = "ping_interval" in inspect.signature(connect).parameters
+    for (fault, activities, meanwhile), side in itertools.product(EVERYTHING + COMPANY, LINKS):
+        for activity in activities:
+            cell = Cell(fault, side, activity, meanwhile)
+            if keepalive or not cell.options:
+                yield cell
+    for fault, side in HANDSHAKES:
+        yield Cell(fault, side, "connecting")

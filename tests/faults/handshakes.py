@@ -1,4 +1,9 @@
-"""Opening handshakes that fail; each function returns the exception and the connection."""
+"""
+Opening handshakes that fail; each function returns the exception and the connection.
+
+There is no connection where the socket was found dead before websockets made one of it.
+
+"""
 
 from __future__ import annotations
 
@@ -9,15 +14,24 @@ import socket
 import threading
 
 from websockets.server import ServerProtocol
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 from websockets.sync.server import ServerConnection
 
 from websockets_closefix import _provoke
 
 from ..peers import server, uri_of
-from .links import CLOSE_TIMEOUT, PATIENCE
+from .bounded import PATIENCE
+from .links import CLOSE_TIMEOUT
 
 GARBAGE = b"\x00\x01this is no HTTP\r\n\r\n"
+REQUEST = (
+    b"GET / HTTP/1.1\r\n"
+    b"Host: 127.0.0.1\r\n"
+    b"Upgrade: websocket\r\n"
+    b"Connection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 def client_is_turned_away(status):
@@ -42,6 +56,15 @@ def client_gets_garbage():
     return fail_to_connect(answer)
 
 
+def client_is_reset(*, once_it_asks):
+    def answer(sock):
+        if once_it_asks:
+            sock.recv(65536)
+        _provoke.reset_on_close(sock)
+
+    return fail_to_connect(answer)
+
+
 def fail_to_connect(answer):
     """Connect to a peer that answers like that, and hangs up."""
     made = []
@@ -57,48 +80,50 @@ def fail_to_connect(answer):
             sock.settimeout(PATIENCE)
             answer(sock)
 
+    exc = None
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=accept)
         thread.start()
         try:
-            connect(
+            _provoke.open_connection(
                 uri_of(listener, secure=False),
                 close_timeout=CLOSE_TIMEOUT,
                 create_connection=Connection,
             )
-        except Exception as exc:
-            return exc, made[0]
+        except Exception as raised:
+            exc = raised
         finally:
             thread.join(PATIENCE)
+    return exc, made[0] if made else None
 
 
 def server_turns_away(status):
     def process_request(connection, request):
-        return connection.respond(status, "no")
+        return connection.protocol.reject(status, "no")
 
-    return fail_to_serve(
-        b"GET / HTTP/1.1\r\n"
-        b"Host: 127.0.0.1\r\n"
-        b"Upgrade: websocket\r\n"
-        b"Connection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        b"Sec-WebSocket-Version: 13\r\n\r\n",
-        process_request=process_request,
-    )
+    return fail_to_serve(REQUEST, process_request=process_request)
 
 
 def server_gets_garbage():
     return fail_to_serve(GARBAGE)
 
 
-def fail_to_serve(request, **serve_kwargs):
+def server_is_reset(*, once_it_is_asked):
+    return fail_to_serve(REQUEST if once_it_is_asked else b"", reset=True)
+
+
+def fail_to_serve(request, *, reset=False, **serve_kwargs):
     """Have a server face such a request."""
-    made = queue.Queue()
+    ended = queue.Queue()
 
     class Connection(ServerConnection):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            made.put(self)
+        def handshake(self, *args, **kwargs):
+            try:
+                super().handshake(*args, **kwargs)
+            except Exception as exc:
+                ended.put((exc, self))
+                raise
+            ended.put((self.protocol.handshake_exc, self))  # 17.x doesn't raise it
 
     with server(
         lambda connection: None,
@@ -109,18 +134,23 @@ def fail_to_serve(request, **serve_kwargs):
         address = ("127.0.0.1", int(uri.rpartition(":")[2]))
         with socket.create_connection(address, timeout=PATIENCE) as sock:
             sock.sendall(request)
-            with contextlib.suppress(ConnectionResetError):
-                _provoke.stay_silent(sock)
-            connection = made.get(timeout=PATIENCE)
-            connection.recv_events_thread.join(PATIENCE)
-    return connection.protocol.handshake_exc, connection
+            if reset:
+                _provoke.reset_on_close(sock)
+            else:
+                with contextlib.suppress(ConnectionResetError):
+                    _provoke.stay_silent(sock)
+        return ended.get(timeout=PATIENCE)
 
 
 HANDSHAKES = {
     ("403", "client"): lambda: client_is_turned_away(http.HTTPStatus.FORBIDDEN),
     ("500", "client"): lambda: client_is_turned_away(http.HTTPStatus.INTERNAL_SERVER_ERROR),
     ("no HTTP at all", "client"): client_gets_garbage,
+    ("RST at once", "client"): lambda: client_is_reset(once_it_asks=False),
+    ("RST for an answer", "client"): lambda: client_is_reset(once_it_asks=True),
     ("403", "server"): lambda: server_turns_away(http.HTTPStatus.FORBIDDEN),
     ("500", "server"): lambda: server_turns_away(http.HTTPStatus.INTERNAL_SERVER_ERROR),
     ("no HTTP at all", "server"): server_gets_garbage,
+    ("RST at once", "server"): lambda: server_is_reset(once_it_is_asked=False),
+    ("RST after the request", "server"): lambda: server_is_reset(once_it_is_asked=True),
 }

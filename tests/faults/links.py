@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import queue
 import socket
 import threading
+import types
 
 from websockets.sync.client import connect
 
 from websockets_closefix import _provoke
 
 from ..peers import client_context, server, server_context, silent_client, uri_of
+from .bounded import PATIENCE, closing
 
 CLOSE_TIMEOUT = 0.1
-PATIENCE = 10
+NO_OPTIONS = types.MappingProxyType({})  # of connect() and serve()
+TLS = "ssl" if "ssl" in inspect.signature(connect).parameters else "ssl_context"  # until 12.0
 
 
 @contextlib.contextmanager
-def client_link(*, secure):
+def client_link(*, secure, **options):
     """Yield a client's connection; the peer does nothing after the opening handshake."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         opened = queue.Queue()
         thread = threading.Thread(target=accept, args=(listener, secure, opened))
         thread.start()
-        tls = {"ssl": client_context} if secure else {}
-        connection = connect(uri_of(listener, secure=secure), close_timeout=CLOSE_TIMEOUT, **tls)
-        with opened.get(timeout=PATIENCE) as peer:
-            try:
-                yield connection, peer
-            finally:
-                connection.close()
-                thread.join(PATIENCE)
+        if secure:
+            options[TLS] = client_context
+        uri = uri_of(listener, secure=secure)
+        connection = _provoke.open_connection(uri, close_timeout=CLOSE_TIMEOUT, **options)
+        with opened.get(timeout=PATIENCE) as peer, closing(connection):
+            yield connection, peer
+        thread.join(PATIENCE)
 
 
 def accept(listener, secure, opened):
@@ -44,21 +47,23 @@ def accept(listener, secure, opened):
 
 
 @contextlib.contextmanager
-def server_link(*, secure):
+def server_link(*, secure, **options):
     """Yield a server's connection; the peer does nothing after the opening handshake."""
     opened, done = queue.Queue(), threading.Event()
 
     def handler(connection):
         opened.put(connection)
-        done.wait(2 * PATIENCE)
+        done.wait(4 * PATIENCE)
 
-    tls = {"ssl": server_context} if secure else {}
+    if secure:
+        options[TLS] = server_context
     with (
-        server(handler, close_timeout=CLOSE_TIMEOUT, **tls) as uri,
+        server(handler, close_timeout=CLOSE_TIMEOUT, **options) as uri,
         silent_client(uri, client_context if secure else None) as peer,
     ):
         try:
-            yield opened.get(timeout=PATIENCE), peer
+            with closing(opened.get(timeout=PATIENCE)) as connection:
+                yield connection, peer
         finally:
             done.set()
 

@@ -9,112 +9,144 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import itertools
 import json
 import logging
 import sys
 import threading
-from functools import partial
+import time
 
-import websockets.version
 from websockets.exceptions import ConnectionClosed
 
 import websockets_closefix
 
 from .. import upstream
 from ..conftest import count_descriptors, ends
-from .cells import ACTIVITIES, FAULTS, wait_for_data
+from .activities import ACTIVITIES, MEANWHILE, UNAWARE
+from .bounded import PATIENCE, Act, free
+from .cells import cells
 from .handshakes import HANDSHAKES
-from .links import LINKS, PATIENCE
+from .links import CLOSE_TIMEOUT, LINKS
+from .strikes import FAULTS, wait_for_data
+
+A_LITTLE = 0.5
+"""Seconds that ending a connection may take on top of ``close_timeout``, on a busy machine."""
 
 
 def main(what, times):
-    logging.disable(logging.CRITICAL)
     websockets_closefix.apply() if what == "shim" else websockets_closefix.unapply()
     if what == "fix":
         upstream.cure()
-    cells = {}
+    found = {str(cell): [] for cell in cells()}
     for _ in range(int(times)):
-        for (fault, side, activity), observe in all_cells():
-            with nothing_left_over() as left_over:
-                outcome = observe()
-            cell = cells.setdefault(f"{fault} | {side} | {activity}", [])
-            cell.append({**outcome, "left over": " ".join(left_over)})
-    print(json.dumps({"version": websockets.version.version, "cells": cells}))
+        for cell in cells():
+            outcomes = found[str(cell)]
+            if not any(outcome["hangs"] for outcome in outcomes):  # once is slow enough
+                outcomes.append(observe(cell))
+    print(json.dumps(found))
 
 
-def all_cells():
-    for fault, side, activity in itertools.product(FAULTS, LINKS, ACTIVITIES):
-        yield (fault, side, activity), partial(break_it, FAULTS[fault], LINKS[side], activity)
-    for (fault, side), fail in HANDSHAKES.items():
-        yield (fault, side, "connecting"), partial(fail_to_open, fail)
-
-
-def break_it(fault, link, activity):
-    """Return what came out of the activity, of recv() afterwards, and of the reader thread."""
-    caught = [None]
-    started = threading.Event()
-
-    def act():
-        started.set()
-        try:
-            ACTIVITIES[activity](connection)
-        except Exception as exc:
-            caught[0] = exc
-
-    with (
-        exceptions_of_threads() as leaked,
-        link(secure=fault.secure) as (connection, peer),
-        fault.prepare(connection, peer) as strike,
-    ):
-        actor = threading.Thread(target=act)
-        actor.start()
-        started.wait(PATIENCE)
-        if activity == "closing":
-            wait_for_data(peer)  # the close frame; without it the codes would be a matter of luck
-        strike()
-        actor.join(PATIENCE)
-        afterwards = None
-        try:
-            connection.recv(timeout=PATIENCE)
-        except Exception as exc:
-            afterwards = exc
-        connection.close()
-        hangs = actor.is_alive() or connection.recv_events_thread.is_alive()
-        state = connection.protocol.state.name
+def observe(cell):
+    """Return what one cell ended in, aspect by aspect."""
+    with troubles() as found, nothing_left_over() as left_over:
+        outcome = connect(cell) if cell.activity == "connecting" else break_it(cell)
     return {
-        **describe(activity, caught[0]),
-        **describe("recv() afterwards", afterwards),
-        "reader thread": " ".join(leaked),
-        "state": state,
-        "hangs": hangs,
+        **outcome,
+        "internal errors": " ".join(sorted(set(found))),
+        "left over": " ".join(left_over),
     }
 
 
-def fail_to_open(fail):
-    """Return what came out of an opening handshake, and of the reader thread."""
-    with exceptions_of_threads() as leaked:
-        exc, connection = fail()
+def break_it(cell):
+    """Return what came out of the activity and its company, and of recv() afterwards."""
+    fault, meanwhile = FAULTS[cell.fault], MEANWHILE[cell.meanwhile]
+    activity = {**ACTIVITIES, **UNAWARE}[cell.activity]
+    with (
+        LINKS[cell.side](secure=fault.secure, **cell.options) as (connection, peer),
+        meanwhile.prepare(connection, peer) as company,
+        fault.prepare(connection, peer) as strike,
+    ):
+        acts = {cell.activity: Act.started(lambda: activity(connection)), **company}
+        if cell.activity == "closing":
+            wait_for_data(peer)  # the close frame; without it the codes would be a matter of luck
+        for act in company.values():
+            if act.ident is None:
+                act.start()
+        struck_at = time.monotonic()
+        acts["strike"] = Act.started(strike)
+        hanging = [name for name, act in acts.items() if act.hangs()]
+        for name, act in (
+            ("close() afterwards", connection.close),
+            ("recv() afterwards", lambda: receive_all(connection)),
+        ):
+            acts[name] = Act.started(act)
+            hanging += [name] if acts[name].hangs() else []
         connection.recv_events_thread.join(PATIENCE)
-        hangs = connection.recv_events_thread.is_alive()
+        hanging += ["reader thread"] if connection.recv_events_thread.is_alive() else []
+        seconds = (acts[cell.activity].ended_at or time.monotonic()) - struck_at
+        state = connection.protocol.state.name
+        if hanging:
+            free(connection, acts.values())
+    outcome = {}
+    for name, act in acts.items():
+        outcome.update(describe(name, act.exc))
+    return {
+        **outcome,
+        "state": state,
+        "late": seconds > CLOSE_TIMEOUT + A_LITTLE,
+        "hangs": ", ".join(hanging),
+    }
+
+
+def receive_all(connection):
+    while True:
+        connection.recv(timeout=PATIENCE)
+
+
+def connect(cell):
+    """Return what came out of an opening handshake."""
+    ended = []
+    started_at = time.monotonic()
+    fail = Act.started(lambda: ended.extend(HANDSHAKES[cell.fault, cell.side]()))
+    if fail.hangs():
+        return {"hangs": "connecting"}
+    if fail.exc is not None:
+        raise fail.exc
+    exc, connection = ended
+    if connection is None:
+        return {**describe("connecting", exc), "state": "CLOSED", "late": False, "hangs": ""}
+    connection.recv_events_thread.join(PATIENCE)
+    hangs = connection.recv_events_thread.is_alive()
     return {
         **describe("connecting", exc),
-        "reader thread": " ".join(leaked),
         "state": connection.protocol.state.name,
-        "hangs": hangs,
+        "late": fail.ended_at - started_at > CLOSE_TIMEOUT + A_LITTLE,
+        "hangs": "reader thread" if hangs else "",
     }
 
 
 @contextlib.contextmanager
-def exceptions_of_threads():
-    """Collect what would reach threading.excepthook."""
-    leaked = []
+def troubles():
+    """Collect what would reach threading.excepthook, and what websockets didn't expect."""
+
+    def collect(record):
+        if record.levelno >= logging.ERROR and record.exc_info:
+            message, kind = record.getMessage(), record.exc_info[0]
+            if message in ("unexpected internal error", "keepalive ping failed"):
+                found.append(f"{message}: {kind.__name__}")
+        return False
+
+    loggers = [logging.getLogger(f"websockets.{side}") for side in LINKS]
+    found = []
     excepthook = threading.excepthook
-    threading.excepthook = lambda args: leaked.append(args.exc_type.__name__)
+    threading.excepthook = lambda args: found.append(f"in a thread: {args.exc_type.__name__}")
+    for logger in loggers:
+        logger.addFilter(collect)
     try:
-        yield leaked
+        yield found
     finally:
         threading.excepthook = excepthook
+        for logger in loggers:
+            logger.removeFilter(collect)
 
 
 @contextlib.contextmanager

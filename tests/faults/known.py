@@ -1,0 +1,97 @@
+"""
+What ends otherwise on older releases than on the newest, and stays as it is.
+
+Upstream changed it on purpose, and none of it is a flaw in how connections end. Whatever else is
+different makes the fault matrix fail. ``docs/evidence.md`` lists the reasons.
+
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from websockets_closefix._gate import release
+
+
+class Difference(NamedTuple):
+    """One way in which the releases of a span differ from the newest one."""
+
+    since: str
+    before: str
+    cells: str
+    """Regular expression that matches the whole name of each cell."""
+
+    aspects: str
+    """Regular expression that matches the whole name of each aspect."""
+
+    outcomes: set
+    """What may be seen there; anything else is wrong."""
+
+    newest: set
+    """What the newest release ends in."""
+
+    why: str
+
+
+KNOWN = (
+    Difference(
+        "11.0",
+        "17.4",
+        r"(FIN|peer killed|TLS without).* \| (idle|receiving) \| .*",
+        r"cause of (receiving|recv\(\) .*)",
+        {"NoneType"},
+        {"EOFError"},
+        "An end of the stream without a close frame has no cause before 17.4, "
+        "which names `EOFError`.",
+    ),
+    Difference(
+        "11.0",
+        "13.1",
+        r"(no HTTP at all|RST .*) \| .* \| connecting \| -",
+        r"connecting",
+        {"ConnectionError"},
+        {"InvalidMessage"},
+        "A failed opening handshake is a `ConnectionError` before 13.1.",
+    ),
+    Difference(
+        "13.1",
+        "14.2",
+        r"(no HTTP at all|RST .*) \| .* \| connecting \| -",
+        r"connecting",
+        {"EOFError", "ValueError"},
+        {"InvalidMessage"},
+        "A failed opening handshake is the parser's `EOFError` or `ValueError` from 13.1 to 14.1; "
+        "14.2 makes it the cause of `InvalidMessage`.",
+    ),
+    Difference(
+        "11.0",
+        "14.2",
+        r"(no HTTP at all|RST .*) \| .* \| connecting \| -",
+        r"cause of connecting",
+        {"NoneType", "EOFError"},
+        {"EOFError", "ValueError"},
+        "Before 14.2 a failed opening handshake doesn't name what the parser met as its cause.",
+    ),
+    Difference(
+        "13.0",
+        "14.0",
+        r"(403|500) \| server \| connecting \| -",
+        r"connecting",
+        {"InvalidStatus"},
+        {"NoneType"},
+        "A server notes `InvalidStatus` where `process_request` turned a client away, "
+        "in 13.0 and 13.1.",
+    ),
+)
+
+
+def applies(known, version, cell, aspect, outcomes, newest):
+    """Tell whether a difference that was seen is this one."""
+    return (
+        release(known.since) <= release(version) < release(known.before)
+        and re.fullmatch(known.cells, cell) is not None
+        and re.fullmatch(known.aspects, aspect) is not None
+        and outcomes <= known.outcomes
+        and newest <= known.newest
+    )

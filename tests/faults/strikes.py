@@ -1,0 +1,91 @@
+"""What breaks a connection."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import subprocess
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple
+
+from websockets_closefix import _provoke
+
+from .bounded import PATIENCE, Act
+from .links import NO_OPTIONS
+
+
+class Fault(NamedTuple):
+    """How to break a connection, in a context in which that is about to happen."""
+
+    prepare: Callable[[Any, socket.socket], Any]  # yields what breaks it
+    secure: bool = False
+    options: Mapping = NO_OPTIONS  # arguments of connect() and serve()
+
+
+@contextlib.contextmanager
+def reset(connection, peer):
+    def strike():
+        _provoke.reset_on_close(peer)
+        peer.close()
+
+    yield strike
+
+
+@contextlib.contextmanager
+def end_without_close_frame(connection, peer):
+    yield lambda: peer.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def close_never_answered(connection, peer):
+    yield connection.close
+
+
+@contextlib.contextmanager
+def killed(connection, peer):
+    """The peer's process, which holds the socket until the end, gets a SIGKILL."""
+
+    def strike():
+        peer.close()
+        process.kill()
+
+    with subprocess.Popen(["sleep", "60"], pass_fds=[peer.fileno()]) as process:
+        try:
+            yield strike
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def stops_reading(connection, peer):
+    """Somebody is blocked in sendall(), and holds the mutex, when the peer gives up."""
+    filler = Act.started(lambda: connection.send(b"x" * 2**26))
+    wait_for_data(peer)
+    with reset(connection, peer) as strike:
+        yield strike
+    assert not filler.hangs()
+
+
+@contextlib.contextmanager
+def nothing(connection, peer):
+    """The connection itself finds that the peer doesn't answer."""
+    yield lambda: None
+
+
+def wait_for_data(peer):
+    """Return when something has come in, be it encrypted."""
+    select.select([peer], [], [], PATIENCE)
+
+
+FAULTS = {
+    "RST": Fault(reset),
+    "FIN without a close frame": Fault(end_without_close_frame),
+    "close frame never answered": Fault(close_never_answered),
+    "peer killed with SIGKILL": Fault(killed),
+    "peer stops reading, then RST": Fault(stops_reading),
+    "TLS without close_notify": Fault(end_without_close_frame, secure=True),
+    "keepalive never answered": Fault(
+        nothing, options={"ping_interval": 0.02, "ping_timeout": 0.05}
+    ),
+}
