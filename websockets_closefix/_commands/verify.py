@@ -1,30 +1,29 @@
-"""Shows the close race, and its cure, on this machine and the installed websockets."""
+"""Shows how connections end with the installed websockets, without the repairs and with them."""
 
 from __future__ import annotations
 
-import functools
-import socket
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Callable, NamedTuple
 
 import websockets_closefix
 
-from .. import _provoke
-from .._provoke import Outcome, reset, stay_silent
+from .. import _gate
+from .._provoke import FORCED, ORDINARY, SIDES, Hangs, Outcome, Scenario
 from .._status import Status
 
 
-class Scenario(NamedTuple):
-    """How to end connections, and to which kind of peer."""
+class Case(NamedTuple):
+    """A scenario, and the sides on which to run it, one connection each."""
 
-    name: str
-    peer: Callable[[socket.socket], None]
-    end_connections: Callable[[str], Iterator[Outcome]]
+    title: str
+    scenario: Scenario
+    sides: Sequence[str]
 
 
 class Row(NamedTuple):
-    """What one scenario ended in, without the shim and with it."""
+    """What one case ended in, without the shim and with it."""
 
     scenario: str
     without: list[Outcome]
@@ -39,15 +38,15 @@ class Report(NamedTuple):
 
     @property
     def leaked(self) -> int:
-        """How many connections still ended badly with the shim."""
+        """How many connections still ended badly with the shim, or didn't end."""
         return sum(outcome.leaked for row in self.rows for outcome in row.with_shim)
 
 
 def verify(trials: int, progress: Callable[[str], None] | None = None) -> Report:
     """
-    Provoke the race without the shim, then with it.
+    Force each flaw of this release, and close connections in ordinary ways, without the shim.
 
-    The shim is left as it was found.
+    Then do it again with the shim, which is left as it was found. A connection that hangs is freed.
 
     Args:
         trials: How many connections to close without forcing anything.
@@ -60,53 +59,46 @@ def verify(trials: int, progress: Callable[[str], None] | None = None) -> Report
     if progress is None:
         progress = ignore
     was_disabled = websockets_closefix.status().state == "disabled"
+    planned = cases(trials)
     try:
         websockets_closefix.unapply()
-        without = [run(scenario, "without the shim", progress) for scenario in scenarios(trials)]
+        without = [run(case, "without the shim", progress) for case in planned]
         status = websockets_closefix.apply()
-        with_shim = [run(scenario, "with the shim", progress) for scenario in scenarios(trials)]
+        with_shim = [run(case, "with the shim", progress) for case in planned]
     finally:
         progress("")
         if was_disabled:
             websockets_closefix.unapply()
         else:
             websockets_closefix.apply()
-    names = [scenario.name for scenario in scenarios(trials)]
-    return Report(status, [Row(*row) for row in zip(names, without, with_shim)])
+    titles = [case.title for case in planned]
+    return Report(status, [Row(*row) for row in zip(titles, without, with_shim)])
 
 
-def scenarios(trials: int) -> list[Scenario]:
-    """List the scenarios in the order of the table."""
-    return [
-        Scenario("close(), the caller is held", stay_silent, one(_provoke.caller_held)),
-        Scenario("send() fails, the reader is held", stay_silent, one(_provoke.reader_held)),
-        Scenario("the peer resets the connection", reset, one(_provoke.send_until_closed)),
-        Scenario(
-            "the peer never answers close()",
-            stay_silent,
-            one(functools.partial(_provoke.close, close_timeout=0.1)),
-        ),
-        Scenario(
-            f"{trials} closes, nobody is held",
-            stay_silent,
-            functools.partial(_provoke.organic, trials=trials),
-        ),
+def cases(trials: int) -> list[Case]:
+    """List what there is to run, in the order of the table."""
+    connection_module = sys.modules[websockets_closefix.CONNECTION_MODULE]
+    flaws = {verdict.flaw.room for verdict in _gate.examine(connection_module)}
+    forced = [Case(each.name, each, SIDES) for each in FORCED if each.flaw in flaws]
+    least, more = divmod(trials, len(ORDINARY))
+    shares = [least + (position < more) for position in range(len(ORDINARY))]
+    ordinary = [
+        Case(f"{share} closes, {each.name}", each, ["client"] * share)
+        for each, share in zip(ORDINARY, shares)
+        if share
     ]
+    return forced + ordinary
 
 
-def one(end_connection: Callable[[str], Outcome]) -> Callable[[str], Iterator[Outcome]]:
-    """Make a series of outcomes of a single one."""
-    return lambda uri: iter([end_connection(uri)])
-
-
-def run(scenario: Scenario, suffix: str, progress: Callable[[str], None]) -> list[Outcome]:
-    """Run a scenario, saying so."""
-    progress(f"{suffix}: {scenario.name}")
-    outcomes = []
-    with _provoke.peer(scenario.peer) as uri:
-        for outcome in scenario.end_connections(uri):
-            outcomes.append(outcome)
-            progress(f"{suffix}: {scenario.name} ({len(outcomes)})")
+def run(case: Case, suffix: str, progress: Callable[[str], None]) -> list[Outcome]:
+    """Run a case, saying so; what has been left to chance and hangs isn't tried again."""
+    progress(f"{suffix}: {case.title}")
+    outcomes: list[Outcome] = []
+    for side in case.sides:
+        outcomes.append(case.scenario.end_connection(side))
+        progress(f"{suffix}: {case.title} ({len(outcomes)})")
+        if outcomes[-1].hangs and not case.scenario.flaw:
+            break
     return outcomes
 
 
@@ -117,13 +109,18 @@ def ignore(line: str) -> None:
 def as_text(report: Report) -> str:
     """Lay the report out for a person."""
     status = report.status
-    if report.leaked:
-        conclusion = f"{report.leaked} connections ended badly although the shim was asked for"
-    elif status.state == "applied":
-        conclusion = "nothing leaks with the shim"
-    else:
-        conclusion = "nothing leaks"
-    return f"{as_table(report)}\n\n{status.state}: {status}\n{conclusion}"
+    return f"{as_table(report)}\n\n{status.state}: {status}\n{conclusion(report)}"
+
+
+def conclusion(report: Report) -> str:
+    """Say in a few words what came of it."""
+    state = report.status.state
+    if not report.leaked:
+        return "nothing leaks or hangs" + (" with the shim" if state == "applied" else "")
+    connections = f"{report.leaked} connection{'s' if report.leaked > 1 else ''} ended badly"
+    if state == "disabled":
+        return f"{connections}, because the shim is switched off"
+    return f"{connections} although the shim was asked for"
 
 
 def as_table(report: Report) -> str:
@@ -148,6 +145,7 @@ def as_json(report: Report) -> dict[str, Any]:
     """Lay the report out for a program."""
     return {
         **report.status._asdict(),
+        "flaws": [flaw._asdict() for flaw in report.status.flaws],
         "leaked": report.leaked,
         "scenarios": [
             {
@@ -163,19 +161,21 @@ def as_json(report: Report) -> dict[str, Any]:
 def counts(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
     """Count what ended each thread; a caller that met no exception has ``closed``."""
     return {
-        "caller": dict(Counter(type_name(outcome.caller) or "closed" for outcome in outcomes)),
-        "reader": dict(Counter(type_name(outcome.reader) or "ended" for outcome in outcomes)),
+        "caller": dict(Counter(in_a_word(outcome.caller, "closed") for outcome in outcomes)),
+        "reader": dict(Counter(in_a_word(outcome.reader, "ended") for outcome in outcomes)),
     }
 
 
-def type_name(exc: BaseException | None) -> str | None:
-    """Name an exception's type."""
-    return None if exc is None else type(exc).__name__
+def in_a_word(exc: BaseException | None, well: str) -> str:
+    """Say what ended a thread: an exception's type, or that it hangs."""
+    if exc is None:
+        return well
+    return "hangs" if isinstance(exc, Hangs) else type(exc).__name__
 
 
 def ended_where(outcomes: list[Outcome]) -> Iterator[str]:
     """Say in two cells what ended the calling thread and the reader thread."""
     for counted in counts(outcomes).values():
         yield ", ".join(
-            name if len(outcomes) == 1 else f"{count} {name}" for name, count in counted.items()
+            name if len(counted) == 1 else f"{count} {name}" for name, count in counted.items()
         )

@@ -13,13 +13,14 @@ from typing import Any
 from . import holding
 from .ends import opened
 from .observing import Outcome, observe, wait_until
+from .ordinary import ping
 from .peers import stay_silent
 
 
 def close(side: str) -> Outcome:
     """Close while a ping is pending."""
-    with opened(side, stay_silent, close_timeout=0.1, ping_interval=None) as websocket:
-        waiter = websocket.ping(ack_on_close=True)
+    with opened(side, stay_silent, close_timeout=0.1) as websocket:
+        waiter = ping(websocket)
         set_waiter = waiter.set
         is_first = True
 

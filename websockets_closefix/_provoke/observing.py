@@ -74,8 +74,10 @@ def observe(websocket: Any, *acts: Callable[[], object]) -> Outcome:
             for caller in callers:
                 caller.start()
             hanging = [caller for caller in callers if not ends(caller)]
-            is_closed = websocket.socket.fileno() == -1 and not hanging
-            reader_hangs = is_closed and not ends(websocket.recv_events_thread)
+            # If a caller hangs, the reader thread has had the same time.
+            reader_hangs = is_closed(websocket) and not ends(
+                websocket.recv_events_thread, 0 if hanging else HANG
+            )
         finally:
             free(websocket)
         for caller in hanging:
@@ -85,10 +87,15 @@ def observe(websocket: Any, *acts: Callable[[], object]) -> Outcome:
     return Outcome(worst([caller.raised for caller in callers]), reader)
 
 
-def ends(thread: threading.Thread) -> bool:
-    """Wait for a thread to end, and tell whether it has."""
-    thread.join(HANG)
+def ends(thread: threading.Thread, timeout: float | None = None) -> bool:
+    """Wait for a thread to end, HANG seconds unless told otherwise, and tell whether it has."""
+    thread.join(HANG if timeout is None else timeout)
     return not thread.is_alive()
+
+
+def is_closed(websocket: Any) -> bool:
+    """Tell whether somebody has closed the socket, so that the reader thread is about to end."""
+    return bool(websocket.socket.fileno() == -1)
 
 
 def worst(raised: list[BaseException | None]) -> BaseException | None:

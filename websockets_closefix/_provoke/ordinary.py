@@ -41,8 +41,7 @@ def close_while_receiving(side: str) -> Outcome:
 def close_with_pending_ping(side: str) -> Outcome:
     """Close while a ping is pending, as one of keepalive's always is on a dead network."""
     with opened(side, stay_silent, close_timeout=SHORT) as websocket:
-        takes_it = "ack_on_close" in inspect.signature(websocket.ping).parameters
-        websocket.ping(**({"ack_on_close": True} if takes_it else {}))
+        ping(websocket)
         with frequent_switches():
             return observe(websocket, websocket.close)
 
@@ -70,6 +69,12 @@ def send_until_reset(side: str) -> Outcome:
     """Keep sending to a peer that resets the connection."""
     with opened(side, reset) as websocket, frequent_switches():
         return observe(websocket, lambda: keep_sending(websocket))
+
+
+def ping(websocket: Any) -> Any:
+    """Send a ping as keepalive does: from 15.0 on, it is acknowledged when the connection ends."""
+    parameters = inspect.signature(websocket.ping).parameters
+    return websocket.ping(**({"ack_on_close": True} if "ack_on_close" in parameters else {}))
 
 
 @contextlib.contextmanager
