@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable
 
 import websockets_closefix
 
@@ -16,6 +14,7 @@ from . import enable as switch
 from . import run as run_program
 from . import site_files
 from .refused import Refused
+from .terminal import Parser, Version, escape_what_cannot_be_encoded, rewrite_line, show
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,8 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With code 2, after one line on stderr, if the arguments are wrong.
 
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # it may be an ASCII one
+    escape_what_cannot_be_encoded()
     try:
         arguments, unknown = parser().parse_known_args(argv)
         if unknown:
@@ -47,15 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         show("", end="")
 
 
-def show(text: str, end: str = "\n") -> None:
-    """Print; a reader who has left, as head does, changes neither output nor exit code."""
-    try:
-        print(text, end=end, flush=True)
-    except BrokenPipeError:
-        # Python is going to flush it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def parser() -> argparse.ArgumentParser:
     """Describe the arguments."""
     root = Parser(
@@ -63,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         description="Cures how connections of websockets.sync end, on websockets 11.0 to 15.0.1. "
         "Without a command: status.",
     )
-    root.add_argument("--version", action="version", version=websockets_closefix.__version__)
+    root.add_argument("--version", action=Version, nargs=0, help="show it and exit")
     root.set_defaults(function=status, json=False, parser=root)
     commands = root.add_subparsers(metavar="COMMAND")
     for add_command in (add_status, add_verify, add_enable, add_disable, add_run):
@@ -143,14 +132,6 @@ def add_run(commands: Any) -> None:
     parser.set_defaults(function=run, parser=parser)
 
 
-class Parser(argparse.ArgumentParser):
-    """Says in one line what was wrong; ``--help`` is there for the rest."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def positive(text: str) -> int:
     """Convert an argument to a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
@@ -204,8 +185,3 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.program:
         arguments.parser.error("it needs a SCRIPT, or -m and a MODULE")
     return run_program.run([*(["-m"] if arguments.module else []), *arguments.program])
-
-
-def rewrite_line(text: str) -> None:
-    """Show ``text`` in the place of what was shown before."""
-    print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
