@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import ssl
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
@@ -14,6 +15,9 @@ from websockets.protocol import SERVER
 
 from .bounded import PATIENCE, Act, wait_until
 from .links import NO_OPTIONS
+
+HOLD = 0.05
+"""Seconds to hold a thread at most."""
 
 UNREAD = 400
 """Messages that nobody reads: more than any release queues."""
@@ -79,9 +83,23 @@ def receiver_waiting(connection, peer):
 
 @contextlib.contextmanager
 def ping_pending(connection, peer):
-    """Have a ping pending, from 15.0 on one that is acknowledged by closing."""
+    """
+    Have a ping pending, from 15.0 on one that is acknowledged by closing.
+
+    Whoever acknowledges it is held there, so that others who close can come in between.
+
+    """
+
+    def acknowledge():
+        set_event()
+        if threading.current_thread() is connection.recv_events_thread:
+            threading.Event().wait(HOLD)
+        else:
+            connection.recv_events_thread.join(HOLD)
+
     ack_on_close = "ack_on_close" in inspect.signature(connection.ping).parameters
-    connection.ping(**{"ack_on_close": True} if ack_on_close else {})
+    event = connection.ping(**{"ack_on_close": True} if ack_on_close else {})
+    set_event, event.set = event.set, acknowledge
     peer.recv(1024)
     yield {}
 

@@ -1,8 +1,8 @@
 """
 Prints, for each scenario, whether the shim is as good as upstream's fix.
 
-Run it as ``python -m tests.schedules --fixed DIRECTORY [SCENARIO ...]`` on an affected release;
-the directory holds websockets 14.2.
+Run it as ``python -m tests.schedules --clean DIRECTORY [--quick] [SCENARIO ...]`` on a release with
+flaws; the directory holds a clean release.
 
 """
 
@@ -16,8 +16,9 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from ..conftest import flaws_of_the_release
 from ..upstream import release_in
-from .scenarios import SCENARIOS
+from .scenarios import SCENARIOS, scenarios_of
 
 ROW = "{:34}{:>9}{:>13}{:>13}{:>13}  {:7}{}".format
 
@@ -27,22 +28,24 @@ class Explorations(NamedTuple):
 
     shim: dict
     fix: dict  # upstream's, in the source of the same release
-    fixed: dict  # the first release with the fix
+    clean: dict  # a release without any of the flaws
     unpatched: dict
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m tests.schedules", description=__doc__)
-    parser.add_argument("--fixed", metavar="DIRECTORY", required=True)
+    parser.add_argument("--clean", metavar="DIRECTORY", required=True)
+    parser.add_argument("--quick", action="store_true", help="only what is exhausted in seconds")
     parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", choices=[[], *SCENARIOS])
     arguments = parser.parse_args(argv)
-    names = arguments.scenarios or list(SCENARIOS)
+    names = arguments.scenarios or scenarios_of(flaws_of_the_release())
+    names = [name for name in names if SCENARIOS[name].quick or not arguments.quick]
     print("Schedules explored, until there were no others within the preemption bound;")
     print("a plus where the time limit, in brackets, stopped the search.")
-    print(ROW("scenario", "outcomes", "shim", "fix", "14.2", "leaks", "verdict"))
+    print(ROW("scenario", "outcomes", "shim", "fix", "clean", "leaks", "verdict"))
     bad = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as executor:
-        pending = {name: submit(executor, name, arguments.fixed) for name in names}
+        pending = {name: submit(executor, name, arguments.clean) for name in names}
         for name, futures in pending.items():
             found = Explorations(*(future.result() for future in futures))
             differences = list(compare(SCENARIOS[name], found))
@@ -56,11 +59,11 @@ def main(argv=None):
     return 1 if bad else 0
 
 
-def submit(executor, name, fixed_directory):
+def submit(executor, name, clean_directory):
     return Explorations(
         executor.submit(explore, "shim", name),
         executor.submit(explore, "fix", name),
-        executor.submit(explore, "as-it-is", name, **release_in(fixed_directory)),
+        executor.submit(explore, "as-it-is", name, **release_in(clean_directory)),
         executor.submit(explore, "leak", name),
     )
 
@@ -79,23 +82,23 @@ def explore(what, name, **environ):
 
 def compare(scenario, found):
     """Yield what is different with the shim, as far as the searches can tell."""
-    if found.unpatched["leaked"] != scenario.leaks:
-        yield "no leak is found without the shim" if scenario.leaks else "leaks without the shim"
-    shim, fix, fixed = (set(map(str, found[i]["outcomes"])) for i in range(3))
+    if found.unpatched["leaked"] != bool(scenario.flaw):
+        yield "no leak is found without the shim" if scenario.flaw else "leaks without the shim"
+    shim, fix, clean = (set(map(str, found[i]["outcomes"])) for i in range(3))
     if found.fix["exhausted"] and shim - fix:
         yield f"not with the fix: {shim - fix}"
     if found.shim["exhausted"] and fix - shim:
         yield f"only with the fix: {fix - shim}"
-    if found.fixed["exhausted"] and shim - fix - fixed:
-        yield f"not on {found.fixed['version']}: {shim - fix - fixed}"
+    if found.clean["exhausted"] and shim - fix - clean:
+        yield f"not on {found.clean['version']}: {shim - fix - clean}"
 
 
 def describe_sameness(found):
-    """Say whether the first fixed release differs from the fix in something else."""
+    """Say whether the clean release differs from the fix in something else."""
     others = {str(outcome) for outcome in found.fix["outcomes"]}
-    others -= {str(outcome) for outcome in found.fixed["outcomes"]}
-    version = found.fixed["version"]
-    if others and found.fixed["exhausted"]:
+    others -= {str(outcome) for outcome in found.clean["outcomes"]}
+    version = found.clean["version"]
+    if others and found.clean["exhausted"]:
         return f"as the fix; {version} has changed {others} besides"
     return f"as the fix, as {version}"
 

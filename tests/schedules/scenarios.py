@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import queue
 import threading
+import time
 from typing import Any, Callable, NamedTuple
 
 from websockets.client import ClientProtocol
@@ -29,7 +31,9 @@ class Scenario(NamedTuple):
     clock: str = "virtual"  # time passes when all threads wait; "explored": at any moment
     preemption_bound: int = 2
     total_timeout: float = 900  # seconds
-    leaks: bool = True  # without the shim
+    flaw: str = "issue_1558"  # what leaks or hangs without the shim; none, where it is empty
+    pings: int = 0  # pending
+    quick: bool = False  # exhausted in seconds
 
 
 def connect(connection):
@@ -59,20 +63,41 @@ def recv(connection):
 
 
 SCENARIOS = {
-    "close_socket": Scenario([close_socket]),
-    "send": Scenario([send]),
+    "close_socket": Scenario([close_socket], quick=True),
+    "send": Scenario([send], quick=True),
     "ping": Scenario([lambda connection: connection.ping()]),
     "pong": Scenario([lambda connection: connection.pong()]),
     "close": Scenario([close]),
     # The reader thread alone closes these two, so that nobody can come in between.
-    "recv": Scenario([recv], leaks=False),
-    "recv, a message waiting": Scenario([recv], (MESSAGE,), leaks=False),
-    "close_socket twice, no reader": Scenario([close_socket, close_socket], has_reader=False),
+    "recv": Scenario([recv], flaw=""),
+    "recv, a message waiting": Scenario([recv], (MESSAGE,), flaw=""),
+    "close_socket twice, no reader": Scenario(
+        [close_socket, close_socket], has_reader=False, quick=True
+    ),
     "handshake": Scenario([connect], sends=True, state=CONNECTING),
     "close, and a close frame arrives": Scenario([close], (CLOSE,), sends=True, clock="explored"),
     "close, and send, and a reader": Scenario([close, send], total_timeout=120),
     "close_socket twice, and a reader": Scenario([close_socket] * 2, total_timeout=120),
+    "recv, and close_socket": Scenario(
+        [recv, close_socket], flaw="issue_1449", total_timeout=120, quick=True
+    ),
+    "recv, and close": Scenario([recv, close], flaw="issue_1449", total_timeout=120),
+    "close_socket, a message unread": Scenario(
+        [close_socket], (MESSAGE,), flaw="issue_1336", quick=True
+    ),
+    "close_socket, messages unread": Scenario(
+        [close_socket], 3 * (MESSAGE,), flaw="issue_1555", quick=True
+    ),
+    "close_socket, a ping pending": Scenario(
+        [close_socket], pings=1, flaw="issue_1662", quick=True
+    ),
+    "close, two pings pending": Scenario([close], pings=2, flaw="issue_1662", total_timeout=300),
 }
+
+
+def scenarios_of(rooms):
+    """Return the names of those in which one of the flaws in those rooms can be met."""
+    return [name for name, it in SCENARIOS.items() if it.flaw in rooms or (rooms and not it.flaw)]
 
 
 class FailingSocket:
@@ -114,6 +139,9 @@ class ExploredReader(threading.Thread):
         return not self.ended.is_set()
 
 
+OPTIONS = inspect.signature(ClientConnection).parameters
+
+
 class ExploredConnection(ClientConnection):
     """Doesn't start to receive before the exploration does."""
 
@@ -130,7 +158,8 @@ class State:
     def __init__(self, scenario):
         protocol = ClientProtocol(parse_uri("ws://127.0.0.1"), state=scenario.state)
         sock = FailingSocket(scenario.incoming, scenario.sends)
-        connection = ExploredConnection(sock, protocol, close_timeout=1)
+        options = {"max_queue": 1} if "max_queue" in OPTIONS else {}  # two messages fill it
+        connection = ExploredConnection(sock, protocol, close_timeout=1, **options)
         connection.recv_events_thread.join()
         connection.response_rcvd.clear()
         connection.exploring = True
@@ -140,6 +169,14 @@ class State:
         if hasattr(connection.recv_messages, "frames"):
             # A SimpleQueue is written in C, where the scheduler doesn't see that it blocks.
             connection.recv_messages.frames = queue.Queue()
+            # A lock that its own thread waits for, as this one is, counts as a deadlock there.
+            connection.recv_flow_control = threading.Semaphore()
+            connection.recv_messages.pause = connection.recv_flow_control.acquire
+            connection.recv_messages.resume = connection.recv_flow_control.release
+        for number in range(scenario.pings):
+            # What ping(ack_on_close=True) leaves; its name changed in 16.0.
+            pending = vars(connection).get("pong_waiters", vars(connection).get("pending_pings"))
+            pending[bytes([number])] = (threading.Event(), time.monotonic(), True)
         self.connection = connection
         self.callers = [None] * len(scenario.callers)
         self.reader = None
