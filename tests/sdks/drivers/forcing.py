@@ -21,14 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
-sys.path.append(str(Path(__file__).parents[3] / "websockets_closefix"))
-for proxy in [name for name in os.environ if name.lower().endswith("_proxy")]:
-    del os.environ[proxy]
-
-import _provoke
-from _provoke.observing import PATIENCE, is_waiting_for_recv, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
+
+sys.path.append(str(Path(__file__).parents[3] / "websockets_closefix"))
+import _provoke
+from _provoke.observing import PATIENCE, is_waiting_for_recv, wait_until
 
 CLOSE_TIMEOUT = 0.1
 """Seconds that websockets gives a peer that doesn't answer the close frame; no SDK lets us say."""
@@ -57,6 +55,8 @@ def remember_connection(record: Any) -> bool:
 
 socket.create_connection = holding_connection
 logger.setLevel(logging.DEBUG)
+for proxy in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[proxy]
 
 
 def connection() -> Any:

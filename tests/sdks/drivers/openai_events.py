@@ -14,8 +14,9 @@ def connect(uri):
 
 def leave_with_events_unread():
     with forcing.peer(*[EVENT] * forcing.MANY) as uri, ExitStack() as stack:
-        for _ in stack.enter_context(connect(uri)):
-            return forcing.left_unread(stack.close)
+        session = stack.enter_context(connect(uri))
+        next(iter(session))
+        return forcing.left_unread(stack.close)
 
 
 def send():
