@@ -153,3 +153,24 @@ def install_fixed(session: nox.Session) -> str:
     folder = Path(session.create_tmp(), "fixed").absolute()
     session.install("--target", str(folder), "--no-deps", f"websockets=={FIRST_FIXED}")
     return str(folder)
+
+
+@nox.session
+def sdks(session: nox.Session) -> None:
+    """Drive real SDKs into their websockets' flaws, some two minutes; arguments name them."""
+    session.install("uv")
+    session.run("python", "-m", "tests.sdks", *session.posargs)
+
+
+@nox.session
+def quick_sdks(session: nox.Session) -> None:
+    """Drive three of the quickest SDKs."""
+    session.install("uv")
+    session.run("python", "-m", "tests.sdks", "--quick")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build what is published, check it, and verify it on each affected release."""
+    session.install("build", "twine", "uv")
+    session.run("python", "-m", "tests.release", *AFFECTED)
