@@ -22,12 +22,12 @@ class Row(NamedTuple):
     as_promised: bool
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     """Run the command line; the exit code tells whether everything was as promised."""
     parser = argparse.ArgumentParser(prog="python -m tests.sdks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three of the quickest")
     parser.add_argument("names", nargs="*", help="the SDKs to drive; all of them if there is none")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     known = {sdk.name for sdk in SDKS}
     if not known.issuperset(arguments.names):
         parser.error(f"the SDKs that can be named are {', '.join(sorted(known))}")
@@ -82,16 +82,18 @@ def is_cured(without: Outcome, *with_shim: Outcome) -> bool:
 
 
 def advice(sdk: SDK, environment: Environment, title: str) -> Row:
-    """Do what status says, as the user of the SDK would."""
+    """Do what status says, which names the SDK if its pins are the reason."""
     page = environment.run(*OURS, "status")
     requirement = environment.status()["upgrade_to"]
-    is_named = sdk.name in page or not environment.is_held_back_by(sdk)
-    if requirement is None:
-        return Row((title, "status", "stay, repaired"), is_named)
-    environment.run("-m", "pip", "install", "--quiet", requirement)
-    environment.run("-m", "pip", "check")
-    is_clean = environment.status()["state"] == "not-affected"
-    return Row((title, "status", f"pip install '{requirement}'"), is_named and is_clean)
+    is_named = f"{sdk.name} {sdk.version}" in page.lower()
+    as_promised = is_named or not environment.bounds_websockets(sdk)
+    if requirement:
+        environment.run("-m", "pip", "install", "--quiet", requirement)
+        environment.run("-m", "pip", "check")
+        as_promised &= environment.status()["state"] == "not-affected"
+    said = f"pip install '{requirement}'" if requirement else "stay, repaired"
+    naming = "names" if is_named else "doesn't name"
+    return Row((title, "status", f"{said}; {naming} the SDK"), as_promised)
 
 
 def print_table(rows: list[Row]) -> None:
@@ -109,4 +111,4 @@ def print_table(rows: list[Row]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

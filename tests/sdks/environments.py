@@ -46,7 +46,7 @@ class Environment:
         """Return the installed release."""
         return self.run("-c", "import websockets.version as v; print(v.version)").strip()
 
-    def is_held_back_by(self, sdk: SDK) -> bool:
+    def bounds_websockets(self, sdk: SDK) -> bool:
         """Tell whether the metadata of an SDK set an upper bound to websockets."""
         program = f"import importlib.metadata as m; print(*m.requires({sdk.name!r}), sep='\\n')"
         requirements = self.run("-c", program).splitlines()
@@ -91,5 +91,5 @@ def run(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise Failed(str(exc)) from exc
     if result.returncode:
-        raise Failed((result.stderr or result.stdout).strip().rpartition("\n")[2])
+        raise Failed((result.stderr or result.stdout).strip().rpartition("\n")[2].strip())
     return result.stdout

@@ -22,6 +22,11 @@ class SDK(NamedTuple):
         """What the package index calls it."""
         return self.requirement.partition("==")[0].partition("[")[0]
 
+    @property
+    def version(self) -> str:
+        """Its release."""
+        return self.requirement.partition("==")[2]
+
 
 SDKS = (
     SDK("hume==0.13.6", "hume_chat"),
