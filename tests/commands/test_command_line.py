@@ -60,7 +60,9 @@ def test_what_is_refused_is_said_in_one_line(capsys, monkeypatch):
     assert line.startswith("websockets-closefix: there is no interpreter here")
 
 
-@pytest.mark.parametrize("arguments", [[], ["status", "--json"], ["--help"], ["--version"], ["enable"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["status", "--json"], ["--help"], ["--version"], ["enable"]]
+)
 def test_a_reader_who_leaves(environment, arguments):
     """As head does: it is no reason for a traceback, nor for another exit code."""
     environment.command("enable")
