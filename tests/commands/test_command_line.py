@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 import websockets_closefix
-from websockets_closefix import _provoke
 from websockets_closefix._commands import command_line, findings, status
 
 from ..builds import write_build
-from ..conftest import ROOT, affected
+from ..conftest import ROOT
 from ..environments import PACKAGES, run
 
 RUN = (
@@ -152,38 +151,6 @@ def test_version(capsys):
         command_line.main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out.strip() == websockets_closefix.__version__
-
-
-@affected
-def test_verify(capsys):
-    assert command_line.main(["verify", "--trials", "3"]) == 0
-    output = capsys.readouterr()
-    forced = output.out.splitlines()[3]
-    assert forced.split("  ")[0] == "close(), the caller is held"
-    assert forced.split()[-4:] == ["closed", "AssertionError", "closed", "ended"]
-    assert "applied: " in output.out
-    assert output.err == ""
-    assert websockets_closefix.status().state == "applied"
-
-
-@affected
-def test_verify_with_the_kill_switch(capsys, monkeypatch):
-    monkeypatch.setenv("WEBSOCKETS_CLOSEFIX", "0")
-    assert command_line.main(["verify", "--trials", "1"]) == 1
-    assert "disabled: " in capsys.readouterr().out
-
-
-def test_verify_as_json_shows_its_progress_on_a_terminal(capsys, monkeypatch):
-    monkeypatch.setattr(_provoke, "HOLD", 0.1)  # nothing is asserted about the race
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert command_line.main(["verify", "--trials", "2", "--json"]) == 0
-    output = capsys.readouterr()
-    report = json.loads(output.out)
-    assert report["leaked"] == 0
-    assert len(report["scenarios"]) == 5
-    assert sum(report["scenarios"][4]["with"]["caller"].values()) == 2
-    assert "with the shim: 2 closes, nobody is held (2)" in output.err
-    assert output.err.endswith("\r\033[K")
 
 
 def test_importing_main_runs_nothing():

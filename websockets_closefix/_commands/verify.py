@@ -83,7 +83,7 @@ def cases(trials: int) -> list[Case]:
     least, more = divmod(trials, len(ORDINARY))
     shares = [least + (position < more) for position in range(len(ORDINARY))]
     ordinary = [
-        Case(f"{share} closes, {each.name}", each, ["client"] * share)
+        Case(f"{share} x {each.name}", each, ["client"] * share)
         for each, share in zip(ORDINARY, shares)
         if share
     ]
