@@ -38,6 +38,7 @@ def hasty(monkeypatch):
 
 
 @with_flaws
+@pytest.mark.timeout(90)  # what hangs takes its time, on each side
 def test_shows_each_flaw_of_the_release_without_the_shim_and_none_with_it():
     report = _verify.verify(trials=len(ORDINARY))
     assert report.status.state == "applied"

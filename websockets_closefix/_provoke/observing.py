@@ -125,9 +125,14 @@ def is_waiting_for_recv(websocket: Any) -> bool:
 
 
 def is_unread(websocket: Any, count: int) -> bool:
-    """Tell whether ``count`` messages have come, or as many as are taken in unread."""
+    """
+    Tell whether ``count`` messages, sent at once, have come, and nothing is left to be taken in.
+
+    Up to 13.1, it is stuck with the first.
+
+    """
     frames = getattr(websocket.recv_messages, "frames", None)  # from 14.0 on
-    return is_waiting_for_recv(websocket) or (frames is not None and frames.qsize() == count)
+    return is_waiting_for_recv(websocket) if frames is None else frames.qsize() == count
 
 
 def resume(messages: Any) -> None:
