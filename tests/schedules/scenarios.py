@@ -16,6 +16,7 @@ from websockets.protocol import CONNECTING, OPEN
 from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
+A_LONG_TIME = 3600  # seconds, which pass when all threads wait
 MESSAGE = Frame(Opcode.TEXT, b"hello").serialize(mask=False)
 CLOSE = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=False)
 
@@ -32,6 +33,7 @@ class Scenario(NamedTuple):
     preemption_bound: int = 2
     total_timeout: float = 900  # seconds
     flaw: str = "issue_1558"  # what leaks or hangs without the shim; none, where it is empty
+    hidden_by: str = ""  # the flaw that keeps that one from being met
     pings: int = 0  # pending
     quick: bool = False  # exhausted in seconds
 
@@ -79,17 +81,23 @@ SCENARIOS = {
     "close, and send, and a reader": Scenario([close, send], total_timeout=120),
     "close_socket twice, and a reader": Scenario([close_socket] * 2, total_timeout=120),
     "recv, and close_socket": Scenario(
-        [recv, close_socket], flaw="issue_1449", total_timeout=120, quick=True
+        [recv, close_socket],
+        flaw="issue_1449",
+        hidden_by="issue_1336",  # nobody but the reader thread wakes a receiver there
+        preemption_bound=1,
+        quick=True,
     ),
-    "recv, and close": Scenario([recv, close], flaw="issue_1449", total_timeout=120),
+    "recv, and close": Scenario(
+        [recv, close], flaw="issue_1449", hidden_by="issue_1336", total_timeout=120
+    ),
     "close_socket, a message unread": Scenario(
         [close_socket], (MESSAGE,), flaw="issue_1336", quick=True
     ),
     "close_socket, messages unread": Scenario(
-        [close_socket], 3 * (MESSAGE,), flaw="issue_1555", quick=True
+        [close_socket], 2 * (MESSAGE,), flaw="issue_1555", preemption_bound=1, quick=True
     ),
     "close_socket, a ping pending": Scenario(
-        [close_socket], pings=1, flaw="issue_1662", quick=True
+        [close_socket], pings=1, flaw="issue_1662", preemption_bound=1, quick=True
     ),
     "close, two pings pending": Scenario([close], pings=2, flaw="issue_1662", total_timeout=300),
 }
@@ -123,6 +131,20 @@ class FailingSocket:
 
     def settimeout(self, timeout):
         pass
+
+
+class Hang(BaseException):
+    """What would be a hang without the bound of the model; nothing of websockets catches it."""
+
+
+class BoundedEvent(threading.Event):
+    """What the reader thread waits for until a message is fetched, up to 13.1."""
+
+    def wait(self, timeout=None):
+        is_set = super().wait(A_LONG_TIME if timeout is None else timeout)
+        if timeout is None and not is_set:
+            raise Hang
+        return is_set
 
 
 class ExploredReader(threading.Thread):
@@ -173,6 +195,8 @@ class State:
             connection.recv_flow_control = threading.Semaphore()
             connection.recv_messages.pause = connection.recv_flow_control.acquire
             connection.recv_messages.resume = connection.recv_flow_control.release
+        if hasattr(connection.recv_messages, "message_fetched"):
+            connection.recv_messages.message_fetched = BoundedEvent()
         for number in range(scenario.pings):
             # What ping(ack_on_close=True) leaves; its name changed in 16.0.
             pending = vars(connection).get("pong_waiters", vars(connection).get("pending_pings"))
@@ -193,7 +217,7 @@ class State:
         threading._active[threading.get_ident()] = reader  # what current_thread() returns
         try:
             self.connection.recv_events()
-        except Exception as exc:
+        except (Exception, Hang) as exc:
             self.reader = exc
         finally:
             threading._active[threading.get_ident()] = worker
