@@ -87,7 +87,7 @@ def time_out_while_the_reader_is_held():
             connect(
                 "ws://127.0.0.1",
                 sock=sock,
-                open_timeout=0.05,
+                open_timeout=0.5,
                 logger=_provoke.logger_that_holds_reader(reader_at_eof, caller_done),
                 create_connection=NeverOpened,
             )
