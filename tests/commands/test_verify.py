@@ -211,6 +211,30 @@ def test_peer_that_stays_is_given_up(monkeypatch):
         assert _provoke.send_until_closed(uri) == (None, None)
 
 
+def close_twice_while_close_raises(monkeypatch, raise_something):
+    original = Connection.close
+
+    def close(self):
+        original(self)
+        raise_something()
+
+    monkeypatch.setattr(Connection, "close", close)
+    return _provoke.ordinary.close_twice("client")
+
+
+def test_what_python_fails_in_is_no_leak_of_websockets(monkeypatch):
+    """Joining a thread can fail where two do it; one that wasn't started fails every time."""
+    outcome = close_twice_while_close_raises(monkeypatch, threading.Thread().join)
+    assert not outcome.leaked
+
+
+def test_what_websockets_fails_in_is_a_leak(monkeypatch):
+    def fail():
+        raise RuntimeError
+
+    assert type(close_twice_while_close_raises(monkeypatch, fail).caller) is RuntimeError
+
+
 def test_condition_that_never_comes_is_given_up():
     with pytest.raises(TimeoutError):
         _provoke.wait_until(lambda: False, timeout=0.01)

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,13 +63,34 @@ def close_with_unread_messages(side: str) -> Outcome:
 def close_twice(side: str) -> Outcome:
     """Close in two threads at once."""
     with opened(side, stay_silent, close_timeout=SHORT) as websocket, frequent_switches():
-        return observe(websocket, websocket.close, websocket.close)
+
+        def close() -> None:
+            try:
+                websocket.close()
+            except (AssertionError, RuntimeError) as exc:
+                if not is_raised_by_threading(exc):
+                    raise
+
+        return observe(websocket, close, close)
 
 
 def send_until_reset(side: str) -> Outcome:
     """Keep sending to a peer that resets the connection."""
     with opened(side, reset) as websocket, frequent_switches():
         return observe(websocket, lambda: keep_sending(websocket))
+
+
+def is_raised_by_threading(exc: BaseException) -> bool:
+    """
+    Tell whether it is Python that failed, not websockets.
+
+    Up to 3.12, where two threads join a third, ``join()`` may raise "release unlocked lock", once
+    in some ten thousand times. Whichever release of websockets it is, ``close()`` joins the reader
+    thread.
+
+    """
+    innermost = [frame for frame, _ in traceback.walk_tb(exc.__traceback__)][-1]
+    return innermost.f_code.co_filename == threading.__file__
 
 
 def ping(websocket: Any) -> Any:
