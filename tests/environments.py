@@ -22,11 +22,11 @@ PACKAGES = [sysconfig.get_path("purelib"), str(Path(websockets_closefix.__file__
 
 
 def run(command, *, code=0, timeout=30, **kwargs):
-    """Run a command to its end, which has to be that exit code, if any."""
+    """Run a command to its end, which has to be that exit code."""
     result = subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, check=False, **kwargs
     )
-    assert code in (None, result.returncode), result.stdout + result.stderr
+    assert result.returncode == code, result.stdout + result.stderr
     return result
 
 

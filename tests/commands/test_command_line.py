@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ from websockets_closefix._commands import command_line, findings, status
 
 from ..builds import write_build
 from ..conftest import ROOT
-from ..environments import PACKAGES, run
+from ..environments import run
 
 RUN = (
     "import runpy, sys; sys.argv = ['websockets-closefix', {}]\n"
@@ -59,9 +58,7 @@ def test_what_is_refused_is_said_in_one_line(capsys, monkeypatch):
     assert line.startswith("websockets-closefix: there is no interpreter here")
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["status", "--json"], ["--help"], ["--version"], ["enable"]]
-)
+@pytest.mark.parametrize("arguments", ["status", "status --json", "enable", "--help", "--version"])
 def test_a_reader_who_leaves(environment, arguments):
     """As head does: it is no reason for a traceback, nor for another exit code."""
     environment.command("enable")
@@ -69,7 +66,7 @@ def test_a_reader_who_leaves(environment, arguments):
     os.close(read)
     try:
         result = subprocess.run(
-            [environment.python, "-m", "websockets_closefix", *arguments],
+            [environment.python, "-m", "websockets_closefix", *arguments.split()],
             stdout=write,
             stderr=subprocess.PIPE,
             text=True,
@@ -87,22 +84,10 @@ def test_a_standard_output_that_is_closed(environment):
     run(["sh", "-c", command])
 
 
-def test_a_standard_output_that_is_ascii(environment, tmp_path):
-    folder = tmp_path / "für"
+def test_a_standard_output_that_is_ascii(environment):
     environment.command("enable")
-    (folder / "bin").mkdir(parents=True)
-    python = folder / "python"
-    python.symlink_to(environment.python)
-    (folder / "pyvenv.cfg").write_text(
-        Path(environment.python).parents[1].joinpath("pyvenv.cfg").read_text()
-    )
-    path = os.pathsep.join(PACKAGES)
-    program = environment._replace(python=str(python))
-    result = program.command(
-        "status", code=None, PYTHONIOENCODING="ascii", PYTHONPATH=path, LC_ALL="C.UTF-8"
-    )
-    assert result.returncode in (0, 1)
-    assert "f\\xfcr" in result.stdout
+    result = environment.command("status", PYTHONIOENCODING="ascii", PYTHONPATH="/für")
+    assert "PYTHONPATH=/f\\xfcr\n" in result.stdout
     assert result.stderr == ""
 
 

@@ -10,6 +10,7 @@ import stat
 import sys
 import venv
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -214,13 +215,19 @@ def test_a_package_that_others_may_not_read(tmp_path, monkeypatch):
     assert _enable.exceptions() == f", but of no user who may not read {tmp_path}"
 
 
-@pytest.mark.parametrize("command", ["enable", "disable"])
-def test_without_the_site_module(environment, command):
+def test_without_the_site_module(environment):
     """As a zipapp may be started: in a virtual environment the folder would be the base's."""
     path = os.pathsep.join(PACKAGES)
-    result = environment.run("-S", "-m", "websockets_closefix", command, code=1, PYTHONPATH=path)
+    result = environment.run("-S", "-m", "websockets_closefix", "enable", code=1, PYTHONPATH=path)
     [line] = result.stderr.splitlines()
     assert "leave the option -S out" in line
+
+
+@pytest.mark.parametrize("user", [True, False])
+def test_folder_without_the_site_module(monkeypatch, user):
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(no_site=1))
+    with pytest.raises(Refused, match="leave the option -S out"):
+        site_files.folder(user=user)
 
 
 def test_uninstalling_without_disabling(environment):

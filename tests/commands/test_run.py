@@ -94,6 +94,13 @@ def test_options_of_the_interpreter_are_told_from_others(command_line, options):
     assert interpreter.options_in(["python", *command_line]) == expected
 
 
+def test_how_python_3_9_tells_its_command_line(monkeypatch):
+    """Which has no sys.orig_argv."""
+    expected = interpreter.options()
+    monkeypatch.setattr(sys, "version_info", (3, 9))
+    assert interpreter.options() == expected
+
+
 def test_sitecustomize_of_the_application(environment, probe, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.argv_seen = 'customized'\n")
     probe.write_text(PROBE + "sys.argv_seen, sys.modules['sitecustomize'].__file__\n")
