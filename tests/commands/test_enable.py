@@ -118,6 +118,9 @@ def test_of_a_user_with_the_package_in_the_folder_of_the_system(tmp_path):
     lines = system.command("enable", "--user", **environ).stdout.splitlines()
     assert lines[3] == "every new Python process of this environment is covered"
     assert system.run("-c", IS_COVERED, **environ).stdout == "True\n"
+    switch = "pth" if sys.version_info < (3, 15) else "start"
+    found = system.run("-m", "websockets_closefix", "status", "--json", **environ).stdout
+    assert f'"switched_on_by": "{switch}"' in found
     path = "import sys; print(sys.path)"
     before = system.run("-s", "-c", path, **environ).stdout
     user_site = str(Path(lines[0].partition(" ")[2]).parent)

@@ -118,17 +118,18 @@ class TestSwitchedOnBy:
 
 
 @pytest.mark.parametrize(
-    ("modules", "switch"),
+    ("importers", "switch"),
     [
-        (["importlib", "websockets_closefix_start", "site"], "start"),
-        (["importlib", "site"], "pth"),
-        (["importlib", "usercustomize", "importlib", "site"], "usercustomize"),
-        (["importlib", "sitecustomize", "importlib", "site"], "sitecustomize"),
+        ("importlib, websockets_closefix_start, site", "start"),
+        ("importlib, site <string>, site", "pth"),
+        ("importlib, websockets_closefix_start, site <string>, site", "pth"),
+        ("importlib, usercustomize, importlib, site", "usercustomize"),
+        ("importlib, sitecustomize, importlib, site", "sitecustomize"),
     ],
 )
-def test_modules_at_work_during_the_import(monkeypatch, modules, switch):
-    importers = [(name, "?") for name in modules]
-    monkeypatch.setattr(websockets_closefix, "_imported_by", importers)
+def test_modules_at_work_during_the_import(monkeypatch, importers, switch):
+    frames = [each.partition(" ")[::2] for each in importers.split(", ")]
+    monkeypatch.setattr(websockets_closefix, "_imported_by", frames)
     assert findings.switched_on_by() == switch
 
 

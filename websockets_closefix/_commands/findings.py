@@ -15,7 +15,7 @@ import websockets_closefix
 
 from .. import _status
 from .._status import FlawStatus, Status
-from . import run, site_files, upgrade
+from . import run, upgrade
 
 
 class Findings(NamedTuple):
@@ -147,4 +147,5 @@ def switched_on_by() -> str:
         return "sitecustomize"
     if "usercustomize" in names:
         return "usercustomize"
-    return "start" if site_files.MODULE in names else "pth"
+    # site executes the lines of a .pth file, and calls what a .start file names.
+    return "pth" if "<string>" in files else "start"
