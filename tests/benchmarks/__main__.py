@@ -1,8 +1,8 @@
 """
 Prints what the shim costs.
 
-Run it as ``python -m tests.benchmarks --fixed DIRECTORY`` on an affected release, with the package
-installed, not from its checkout; the directory holds websockets 14.2.
+Run it as ``python -m tests.benchmarks --releases DIRECTORY``, with the package installed, not from
+its checkout; the directory holds a folder for each release of websockets that is measured.
 
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from pathlib import Path
 
 from . import operations, startup
 
@@ -19,13 +20,13 @@ ROW = "{:50}{:>8}{:>16}{:>9}".format
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--fixed", metavar="DIRECTORY", required=True)
+    parser.add_argument("--releases", metavar="DIRECTORY", type=Path, required=True)
     parser.add_argument("--rounds", metavar="N", type=int, default=40)
     arguments = parser.parse_args(argv)
     print(ROW("pair", "median", "quartiles", "budget"))
-    for name, ratios, budget in startup.pairs(arguments.rounds, arguments.fixed):
+    for name, ratios, budget in startup.pairs(arguments.rounds, arguments.releases):
         print_ratios(name, ratios, budget)
-    for name, ratios, budget in operations.pairs(arguments.rounds, arguments.fixed):
+    for name, ratios, budget in operations.pairs(arguments.rounds, arguments.releases):
         print_ratios(name, ratios, budget)
 
 

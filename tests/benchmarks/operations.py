@@ -1,4 +1,4 @@
-"""What a program does with a connection, timed in three processes that take turns."""
+"""What a program does with a connection, timed in two processes that take turns."""
 
 from __future__ import annotations
 
@@ -6,38 +6,47 @@ import contextlib
 import os
 import subprocess
 import sys
+from typing import NamedTuple
 
 from ..upstream import release_in
 
-BATCH = {"connect": 50, "close_socket": 100}
-TITLES = {
-    "connect": "connect, echo, close on loopback",
-    "close_socket": "close_socket() on a socket pair",
+
+class Operation(NamedTuple):
+    """What is timed, and on which releases."""
+
+    title: str
+    batch: int  # how often it is done in a turn
+    releases: tuple[str, ...]
+    budget: str | None
+
+
+OPERATIONS = {
+    # Where recv() is wrapped.
+    "echo": Operation("echo round trip", 1000, ("13.0.1",), "1.02"),
+    "connect": Operation("connect, echo, close", 50, ("13.1", "14.1", "15.0.1"), "1.02"),
+    "close_socket": Operation("close_socket() alone", 100, ("14.1",), None),
 }
-BUDGETS = {"connect": "1.02", "close_socket": None}
 
 
-def pairs(rounds, fixed_directory):
+def pairs(rounds, releases):
     """Yield what each pair is called, the ratios of its rounds, and its budget."""
-    for operation, title in TITLES.items():
-        with (
-            worker(operation, "unpatched") as unpatched,
-            worker(operation, "patched") as patched,
-            worker(operation, "unpatched", **release_in(fixed_directory)) as upstream,
-        ):
-            times = [
-                [
-                    time_batch(process, BATCH[operation])
-                    for process in (unpatched, patched, upstream)
+    for name, operation in OPERATIONS.items():
+        for version in operation.releases:
+            environ = release_in(str(releases / version))
+            with (
+                worker(name, "unpatched", environ) as unpatched,
+                worker(name, "patched", environ) as patched,
+            ):
+                times = [
+                    [time_batch(process, operation.batch) for process in (unpatched, patched)]
+                    for _ in range(rounds)
                 ]
-                for _ in range(rounds)
-            ]
-        yield f"{title}: shim / none", [b / a for a, b, _ in times], BUDGETS[operation]
-        yield f"{title}: 14.2 / none", [c / a for a, _, c in times], None
+            ratios = [with_shim / without for without, with_shim in times]
+            yield f"{operation.title}, {version}: shim / none", ratios, operation.budget
 
 
 @contextlib.contextmanager
-def worker(operation, what, **environ):
+def worker(operation, what, environ):
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.worker", operation, what],
         env={**os.environ, **environ},

@@ -19,35 +19,38 @@ POST_IMPORT_HOOK = (
 )
 USE = "import websockets.sync.client"
 
+FLAWED, CLEAN = "14.1", "17.4"
+
 # Commands by what they run; and pairs of them, each with its budget.
 COMMANDS = {
     "bare": "pass",
     "empty": f"import {EMPTY}",
     "shim": "import websockets_closefix",
     "hook": POST_IMPORT_HOOK,
-    "affected": USE,
-    "affected, shim": f"import websockets_closefix; {USE}",
-    "affected, wrapt": f"{USE}; import wrapt",
-    "unaffected": USE,
-    "unaffected, shim": f"import websockets_closefix; {USE}",
+    "flawed": USE,
+    "flawed, shim": f"import websockets_closefix; {USE}",
+    "flawed, wrapt": f"{USE}; import wrapt",
+    "clean": USE,
+    "clean, shim": f"import websockets_closefix; {USE}",
 }
 PAIRS = [
     ("start-up: shim / empty package", "shim", "empty", "1.05"),
     ("start-up: shim / bare Python", "shim", "bare", None),
     ("start-up: shim / wrapt post-import hook", "shim", "hook", None),
-    ("import websockets.sync.client, 14.2: shim / none", "unaffected, shim", "unaffected", None),
-    ("the same, affected: shim / none", "affected, shim", "affected", None),
-    ("the same, affected: shim / wrapt imported", "affected, shim", "affected, wrapt", None),
+    (f"import websockets.sync.client, {CLEAN}: shim / none", "clean, shim", "clean", None),
+    (f"the same, {FLAWED}: shim / none", "flawed, shim", "flawed", None),
+    (f"the same, {FLAWED}: shim / wrapt imported", "flawed, shim", "flawed, wrapt", None),
 ]
 
 
-def pairs(rounds, fixed_directory):
+def pairs(rounds, releases):
     """Yield what each pair is called, the ratios of its rounds, and its budget."""
     with an_empty_package():
         times = {name: [] for name in COMMANDS}
         for _ in range(rounds):
             for name, program in COMMANDS.items():
-                path = fixed_directory if name.startswith("unaffected") else ""
+                release = {"flawed": FLAWED, "clean": CLEAN}.get(name.partition(",")[0])
+                path = str(releases / release) if release else ""
                 times[name].append(time_process(program, path))
     for title, one, other, budget in PAIRS:
         yield title, [a / b for a, b in zip(times[one], times[other])], budget

@@ -1,7 +1,7 @@
 """
 Times an operation as often as it is told to on stdin, and prints the median.
 
-Run it as ``python -m tests.benchmarks.worker {connect,close_socket} {unpatched,patched}``.
+Run it as ``python -m tests.benchmarks.worker {echo,connect,close_socket} {unpatched,patched}``.
 
 """
 
@@ -18,21 +18,30 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
 import websockets_closefix
+from websockets_closefix import _provoke
 
 from ..peers import server
 
 
 def main(operation, what):
     websockets_closefix.apply() if what == "patched" else websockets_closefix.unapply()
-    with server(echo) as uri:
+    with server(echo) as uri, _provoke.open_connection(uri) as websocket:
+        subject = websocket if operation == "echo" else uri
         for line in sys.stdin:
-            times = [OPERATIONS[operation](uri) for _ in range(int(line))]
+            times = [OPERATIONS[operation](subject) for _ in range(int(line))]
             print(statistics.median(times), flush=True)
 
 
 def echo(websocket):
     for message in websocket:
         websocket.send(message)
+
+
+def time_echo(websocket):
+    started = time.perf_counter()
+    websocket.send("hello")
+    websocket.recv()
+    return time.perf_counter() - started
 
 
 def time_connect(uri):
@@ -54,7 +63,7 @@ def time_close_socket(uri):
     return elapsed
 
 
-OPERATIONS = {"connect": time_connect, "close_socket": time_close_socket}
+OPERATIONS = {"echo": time_echo, "connect": time_connect, "close_socket": time_close_socket}
 
 
 if __name__ == "__main__":
