@@ -22,10 +22,18 @@ nox.options.sessions = [
     "quick_schedules",
 ]
 
-# A new release of websockets is one word here.
-AFFECTED = ["13.1", "14.0", "14.1"]
-UNAFFECTED = ["11.0.3", "12.0", "13.0.1", "14.2", "15.0.1", "16.1.1", "17.4"]
-FIRST_FIXED = "14.2"
+# A new release of websockets is one word here. The newest is the reference; clean are those
+# without any of the flaws.
+FLAWED = ["11.0.1", "11.0.3", "12.0", "13.0.1", "13.1", "14.0", "14.1", "15.0.1"]
+CLEAN = ["14.2", "16.1.1", "17.4"]
+RELEASES = FLAWED + CLEAN
+NEWEST = CLEAN[-1]
+
+# One each of what is under test: a release with the flaws of one age of websockets.
+OF_EACH_AGE = ["11.0.3", "13.0.1", "14.1", "15.0.1"]
+
+# The last one of which the explorations have a model.
+CLEAN_AND_EXPLORED = "16.1.1"
 
 # The tests wait more than they compute.
 IN_PARALLEL = ["pytest", "--numprocesses=4"]
@@ -57,9 +65,9 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("websockets", AFFECTED + UNAFFECTED)
+@nox.parametrize("websockets", RELEASES)
 def tests(session: nox.Session, websockets: str) -> None:
-    """Run the suite: the shim at work on affected releases, hands off on the others."""
+    """Run the suite: the shim at work where there are flaws, hands off where there are none."""
     session.install("-e", ".[test]", "gevent", "pytest-xdist")
     session.install(f"websockets=={websockets}")
     session.run(*IN_PARALLEL, *session.posargs)
@@ -82,10 +90,10 @@ def wrapts(session: nox.Session, wrapt: str) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Measure what the suite covers, on an affected release and on one with newer code paths."""
+    """Measure what the suite covers, on the releases that need each of the repairs."""
     session.install("-e", ".[test]", "coverage>=7.10", "gevent", "pytest-xdist")
     session.run("coverage", "erase")
-    for websockets in (AFFECTED[-1], UNAFFECTED[-1]):
+    for websockets in ("11.0.1", "13.0.1", "14.1", "15.0.1", NEWEST):
         session.install(f"websockets=={websockets}")
         session.run("coverage", "run", "-m", *IN_PARALLEL, *session.posargs)
     session.run("coverage", "combine", "--quiet")
@@ -105,53 +113,58 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("websockets", AFFECTED)
-def faults(session: nox.Session, websockets: str) -> None:
-    """Break connections in every way; the first fixed release is the yardstick."""
+def faults(session: nox.Session) -> None:
+    """Break connections in every way, on the releases given or on all; the newest is beside."""
+    session.install("-e", ".[test]")
+    folder = put_releases(session, RELEASES)
+    session.run("python", "-m", "tests.faults", "--releases", folder, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("websockets", OF_EACH_AGE)
+def soak(session: nox.Session, websockets: str) -> None:
+    """Kill two thousand connections at random moments, or as many as are given."""
     session.install("-e", ".[test]")
     session.install(f"websockets=={websockets}")
-    session.run("python", "-m", "tests.faults", "--fixed", install_fixed(session))
+    session.run("python", "-m", "tests.faults.soak", *session.posargs)
 
 
 @nox.session
-def soak(session: nox.Session) -> None:
-    """Kill ten thousand connections at random moments."""
-    session.install("-e", ".[test]")
-    session.run("python", "-m", "tests.faults.soak")
-
-
-@nox.session
-@nox.parametrize("websockets", AFFECTED)
+@nox.parametrize("websockets", FLAWED)
 def quick_schedules(session: nox.Session, websockets: str) -> None:
     """Explore those thread schedules that are exhausted in seconds."""
-    explore_schedules(session, websockets, "close_socket", "send", "close_socket twice, no reader")
+    explore_schedules(session, websockets, "--quick")
 
 
 @nox.session
-@nox.parametrize("websockets", AFFECTED)
+@nox.parametrize("websockets", FLAWED)
 def schedules(session: nox.Session, websockets: str) -> None:
-    """Explore all thread schedules, some fifteen minutes a release; too long for CI."""
+    """Explore all thread schedules, up to half an hour a release; too long for CI."""
     explore_schedules(session, websockets, *session.posargs)
 
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure what the shim costs, some ten minutes; timings are no tests."""
+    """Measure what the shim costs, some fifteen minutes; timings are no tests."""
     session.install(".[test]", "pyperf")
-    session.run("python", "-m", "tests.benchmarks", "--fixed", install_fixed(session))
+    folder = put_releases(session, [*OF_EACH_AGE, "13.1", NEWEST])
+    session.run("python", "-m", "tests.benchmarks", "--releases", folder, *session.posargs)
 
 
-def explore_schedules(session: nox.Session, websockets: str, *scenarios: str) -> None:
-    """Compare the shim with upstream's fix and with the first fixed release."""
+def explore_schedules(session: nox.Session, websockets: str, *arguments: str) -> None:
+    """Compare the shim with upstream's cures and with a clean release."""
     session.install("-e", ".[test]", "frontrun==0.7.0")
     session.install(f"websockets=={websockets}")
-    session.run("python", "-m", "tests.schedules", "--fixed", install_fixed(session), *scenarios)
+    clean = Path(put_releases(session, [CLEAN_AND_EXPLORED]), CLEAN_AND_EXPLORED)
+    session.run("python", "-m", "tests.schedules", "--clean", str(clean), *arguments)
 
 
-def install_fixed(session: nox.Session) -> str:
-    """Put the first fixed release into a folder of its own, beside the affected one."""
-    folder = Path(session.create_tmp(), "fixed").absolute()
-    session.install("--target", str(folder), "--no-deps", f"websockets=={FIRST_FIXED}")
+def put_releases(session: nox.Session, releases: list[str]) -> str:
+    """Put releases of websockets into a folder, each in one of its own, beside the installed."""
+    folder = Path(session.create_tmp(), "releases").absolute()
+    for release in releases:
+        target = str(folder / release)
+        session.install("--target", target, "--no-deps", f"websockets=={release}", silent=True)
     return str(folder)
 
 
