@@ -17,6 +17,7 @@ nox.options.sessions = [
     "wrapts",
     "coverage",
     "package",
+    "quick_sdks",
     "faults",
     "soak",
     "quick_schedules",
@@ -170,7 +171,7 @@ def put_releases(session: nox.Session, releases: list[str]) -> str:
 
 @nox.session
 def sdks(session: nox.Session) -> None:
-    """Drive real SDKs into their websockets' flaws, some two minutes; arguments name them."""
+    """Drive real SDKs into their websockets' flaws, some four minutes; arguments name them."""
     session.install("uv")
     session.run("python", "-m", "tests.sdks", *session.posargs)
 
