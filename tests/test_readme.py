@@ -14,16 +14,20 @@ from .environments import VENDOR
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def blocks(language):
-    return [text for each, text in BLOCKS if each == language]
+def blocks_of(page):
+    """Return the language and the text of each block of code on a page."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language, page=README):
+    return [text for each, text in blocks_of(page) if each == language]
 
 
 def test_every_block_is_tested_somewhere():
     """Languages with the number of their blocks: one more needs a test more."""
-    count = {language: len(blocks(language)) for language, _ in BLOCKS}
+    count = {language: len(blocks(language)) for language, _ in blocks_of(README)}
     assert count == {
         "": 2,  # the traceback, and the requirements
         "python": 1,  # the cure
