@@ -331,3 +331,9 @@ class TestNoAnswer:
         monkeypatch.setattr(sys, "executable", sys.executable if frozen else "")
         with pytest.raises(Refused, match="import websockets_closefix in the program"):
             fresh_process.ask({})
+
+
+def test_who_keeps_it_from_going_further(found):
+    holder = Holder("vendor-sdk", "1.2", "websockets<15,>=13")
+    page = _status.as_text(found._replace(upgrade_to="websockets>=14.2,<15", held_back_by=[holder]))
+    assert "\n             no further, for vendor-sdk 1.2: websockets<15,>=13\n" in page

@@ -97,6 +97,13 @@ def test_the_intersection_of_what_is_installed_and_what_is_clean(install, specif
     assert goes_to() == to
 
 
+def test_who_allows_no_later_release_is_named_all_the_same(install):
+    install("sdk-a", "websockets<15,>=13")
+    install("sdk-b", "websockets>=10")
+    assert goes_to() == "websockets>=14.2,<15"
+    assert [each.name for each in upgrade.examine("14.1").held_back_by] == ["sdk-a"]
+
+
 @pytest.mark.parametrize("python", [(3, 9), (3, 10), (3, 11)])
 @pytest.mark.parametrize("first", ["", ">=13", "<18,>=14", "!=16.1", "<16", "<=14.2", "~=14.1"])
 @pytest.mark.parametrize(

@@ -94,7 +94,11 @@ def describe_upgrade(found: Findings) -> Iterator[tuple[str, str]]:
     if found.upgrade_to:
         older = is_older(found.upgrade_to, found.websockets_version)
         note = f", which is older than {found.websockets_version}" if older else ""
-        return titled("go to", [f"pip install '{found.upgrade_to}'{note}"])
+        holders = [
+            f"no further, for {each.name} {each.version}: {each.requirement}"
+            for each in found.held_back_by or []
+        ]
+        return titled("go to", [f"pip install '{found.upgrade_to}'{note}", *holders])
     if found.held_back_by is None:
         packaging = "pip install 'websockets-closefix[status]'"
         return titled("go to", [f"unknown without packaging: {packaging}, then ask again"])

@@ -75,8 +75,8 @@ def examine(installed: str) -> Upgrade:
 
     found, unreadable = demands(installed)
     to = requirement(found)
-    blamed = [] if to else blame(found)
-    return Upgrade(to, [Holder(d.name, d.version, d.text) for d in blamed], unreadable)
+    holders = [Holder(d.name, d.version, d.text) for d in blame(found)]
+    return Upgrade(to, holders, unreadable)
 
 
 def requirement(demands: Sequence[Demand]) -> str | None:
