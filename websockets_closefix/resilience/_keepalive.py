@@ -11,20 +11,19 @@ from websockets.frames import CloseCode
 from websockets.sync.connection import Connection
 
 from ._arguments import check_seconds
-from ._hang_up import hang_up
+from ._ending import POLL_INTERVAL, hang_up, say_goodbye
+from ._state import can_send
+from ._user_timeout import set_user_timeout
 
 CHECK_INTERVAL = 0.5
 """Seconds between two looks at whether the connection has ended, of which nothing tells."""
-
-FAREWELL_TIMEOUT = 0.1
-"""Seconds for sending a close frame to a peer that is believed to be gone."""
 
 
 class keepalive:
     """
     Ping a connection at regular intervals for as long as the block runs.
 
-    As the keepalive of websockets 15.0 and later, which the affected releases lack::
+    As the keepalive of websockets 15.0 and later, which earlier releases lack::
 
         with connect("wss://example.com") as websocket, keepalive(websocket):
             for message in websocket:
@@ -32,8 +31,14 @@ class keepalive:
 
     When a pong doesn't come in time, the connection is failed with code 1011 (internal error),
     "keepalive ping timeout", and whoever waits in ``recv()`` gets
-    :exc:`~websockets.exceptions.ConnectionClosedError`. A connection that cannot even be written
-    to for ``ping_timeout`` seconds is hung up.
+    :exc:`~websockets.exceptions.ConnectionClosedError`.
+
+    While a thread is in ``send()``, no ping can be sent. Then it's the kernel that notices: where
+    there is ``TCP_USER_TIMEOUT`` (:rfc:`5482`; Linux), a peer that hasn't taken a single byte for
+    ``ping_interval + ping_timeout`` seconds is given up, and ``send()`` raises
+    :exc:`~websockets.exceptions.ConnectionClosedError`. One that takes little, but takes it, is
+    spared however long a message may last. The option is put back when the block ends. Elsewhere,
+    and on Unix sockets, a blocked ``send()`` isn't ended, as with websockets' own keepalive.
 
     The pings are sent from a daemon thread, which ends with the block or with the connection,
     whichever ends first. On a connection that websockets keeps alive by itself there is no such
@@ -43,7 +48,7 @@ class keepalive:
         websocket: An open connection, client's or server's.
         ping_interval: Seconds between two pings. It defaults to 20.
         ping_timeout: Seconds to wait for a pong. It defaults to 20; :obj:`None` sends pings and
-            doesn't wait.
+            gives nobody up.
 
     Raises:
         ValueError: If an argument isn't a positive number.
@@ -63,6 +68,7 @@ class keepalive:
         self.ping_interval: float = ping_interval
         self.ping_timeout: float | None = ping_timeout
         self._latency = 0.0
+        self._user_timeout: float | None = None  # what the socket had before
         self._stopped = False
         self._awaited = threading.Event()
         self._lock = threading.Lock()
@@ -81,6 +87,9 @@ class keepalive:
                 "pass ping_interval and ping_timeout to connect() or serve() instead"
             )
         else:
+            if self.ping_timeout is not None:
+                seconds = self.ping_interval + self.ping_timeout
+                self._user_timeout = set_user_timeout(self.websocket.socket, seconds)
             self._thread.start()
         return self
 
@@ -93,30 +102,23 @@ class keepalive:
         with self._lock:
             self._stopped = True
             self._awaited.set()
+        if self._user_timeout is not None:
+            set_user_timeout(self.websocket.socket, self._user_timeout)
         if self._thread.ident is not None:
-            self._thread.join(self._mutex_timeout + CHECK_INTERVAL)
+            self._thread.join(CHECK_INTERVAL)
 
     def _run(self) -> None:
         try:
-            while self._sleep() and self._ping():
+            while self._sleep(self.ping_interval - self._latency) and self._ping():
                 pass
         except ConnectionClosed:
             pass
         except Exception:
             self.websocket.logger.error("keepalive ping failed", exc_info=True)
 
-    def _sleep(self) -> bool:
-        """Wait for the next ping to be due; return False if there is to be none."""
-        self._wait_for(threading.Event(), self.ping_interval - self._latency)
-        return not self._is_over()
-
     def _ping(self) -> bool:
-        """Send a ping and wait for the pong; return False if the connection had to be failed."""
-        can_send = self._can_send()
-        if self._is_over():
-            return False
-        if not can_send:
-            hang_up(self.websocket.socket)
+        """Send a ping and wait for the pong; return False if there is to be no other ping."""
+        if not self._wait_until_it_can_be_sent():
             return False
         sent_at = time.monotonic()
         pong = self.websocket.ping()
@@ -124,17 +126,31 @@ class keepalive:
             return True
         if self._wait_for(pong, self.ping_timeout):
             self._latency = time.monotonic() - sent_at
-        elif not self._is_over():
-            fail(self.websocket)
-            return False
-        return True
+            return True
+        return self._give_up()
 
-    def _can_send(self) -> bool:
-        """Tell whether the mutex can be had, which a thread blocked in sendall() holds."""
-        mutex = self.websocket.protocol_mutex
-        if acquired := mutex.acquire(timeout=self._mutex_timeout):
-            mutex.release()
-        return acquired
+    def _wait_until_it_can_be_sent(self) -> bool:
+        """Wait for other threads to finish sending, then for room in the send buffer."""
+        full_since = time.monotonic()
+        while not can_send(self.websocket):
+            now = time.monotonic()
+            if self.websocket.protocol_mutex.locked():
+                full_since = now  # another thread is blocked, if any: the kernel's to judge
+            elif self.ping_timeout is not None and now - full_since > self.ping_timeout:
+                return self._give_up()
+            if not self._sleep(POLL_INTERVAL):
+                return False
+        return not self._is_over()
+
+    def _give_up(self) -> bool:
+        if not self._is_over():
+            fail(self.websocket)
+        return False
+
+    def _sleep(self, seconds: float) -> bool:
+        """Return False if the connection or the block has ended meanwhile."""
+        self._wait_for(threading.Event(), seconds)
+        return not self._is_over()
 
     def _wait_for(self, event: threading.Event, timeout: float) -> bool:
         """Wait until the event is set, and return whether it was; __exit__() sets it too."""
@@ -150,10 +166,6 @@ class keepalive:
             if remaining <= 0:
                 return False
         return False
-
-    @property
-    def _mutex_timeout(self) -> float:
-        return self.ping_timeout or self.ping_interval
 
     def _is_over(self) -> bool:
         return self._stopped or not self.websocket.recv_events_thread.is_alive()
@@ -172,14 +184,6 @@ def fail(websocket: Connection) -> None:
     seconds to answer the close frame.
 
     """
-    if websocket.protocol_mutex.acquire(timeout=FAREWELL_TIMEOUT):
-        try:
-            if websocket.protocol.state.name == "OPEN":
-                websocket.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-                websocket.socket.settimeout(FAREWELL_TIMEOUT)
-                websocket.send_data()
-        except OSError:
-            pass  # the peer never hears of it
-        finally:
-            websocket.protocol_mutex.release()
+    fail = websocket.protocol.fail
+    say_goodbye(websocket, fail, CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
     hang_up(websocket.socket)

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import os
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+import weakref
+from collections.abc import Collection, Iterator
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
-from websockets.client import backoff
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from ._arguments import check_count, check_seconds, check_uri
-from ._hang_up import hang_up
+from ._ending import end_all, hang_up
+from ._line import Line, Ticket
+from ._locked import locked
+from ._open import open_connection
+from ._state import answers_ping, has_unread, is_open
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds for the closing handshake of a connection that isn't lent any more."""
+
+PING_AFTER = 1.0
+"""Seconds after which an idle connection has to answer a ping before it is lent."""
+
+PING_TIMEOUT = 2.0
+"""Seconds for that answer."""
+
+RECHECK_INTERVAL = 0.5
+"""Seconds after which whoever waits looks himself, lest those who call him were interrupted."""
 
 COUNTS = (
     "requests_num",
@@ -28,15 +45,6 @@ COUNTS = (
 )
 
 
-DISCARD_TIMEOUT = 1.0
-"""
-Seconds for the closing handshake of a connection whose borrower left with an exception.
-
-He is waiting for it, and in 13.1 ``close()`` waits ``close_timeout`` for unread messages.
-
-"""
-
-
 class PoolTimeout(TimeoutError):
     """Raised when no connection could be had in time."""
 
@@ -45,16 +53,9 @@ class PoolClosed(RuntimeError):
     """Raised when a pool is used after it was closed."""
 
 
-class Idle(NamedTuple):
-    """A connection that waits to be lent."""
-
-    websocket: ClientConnection
-    since: float
-
-
 class ConnectionPool:
     """
-    Lend open connections to threads, one borrower at a time.
+    Lend open connections to threads, one borrower at a time, first come first served.
 
     ::
 
@@ -63,22 +64,20 @@ class ConnectionPool:
                 websocket.send("question")
                 answer = websocket.recv()
 
-    A connection that died while nobody had it is replaced before it is lent. One that dies in
-    use, or whose borrower leaves with an exception, is closed and never lent again. A borrower
-    must leave no message unread: the next one would read it.
+    A connection is lent again if its borrower left without an exception. It's closed instead if
+    it's broken, too old, or has messages that nobody has read. One that has been idle for a while
+    has to answer a ping first, because a half-open connection looks open.
 
-    A pool has a daemon thread, which opens ``min_size`` and closes what is too old. It ends when
-    the pool is closed, so close a pool that isn't used in a ``with`` block.
+    A pool has no thread of its own: what is too old or dead is dropped when the pool is used. In
+    a forked process it starts empty, and leaves the connections of the parent alone.
 
     Args:
         uri: URI of the WebSocket server.
-        min_size: Connections to open at once and to keep open. It defaults to 0.
         max_size: Connections to have open at most. It defaults to 4.
         timeout: Seconds that :meth:`connection` waits at most. It defaults to 30.
-        max_idle: Seconds after which a connection that nobody wants is closed, unless it is
-            among the last ``min_size``. It defaults to 600.
-        max_lifetime: Seconds after which a connection is closed as soon as nobody has it. It
-            defaults to 3600.
+        max_idle: Seconds after which a connection that nobody wants isn't lent any more. It
+            defaults to 600.
+        max_lifetime: Seconds after which a connection isn't lent any more. It defaults to 3600.
         connect_kwargs: As for :func:`websockets.sync.client.connect`.
 
     Raises:
@@ -90,7 +89,6 @@ class ConnectionPool:
         self,
         uri: str,
         *,
-        min_size: int = 0,
         max_size: int = 4,
         timeout: float = 30,
         max_idle: float = 600,
@@ -99,34 +97,27 @@ class ConnectionPool:
     ) -> None:
         check_uri(uri)
         check_count("max_size", max_size, at_least=1)
-        check_count("min_size", min_size, at_least=0)
-        if min_size > max_size:
-            raise ValueError(f"min_size must not exceed max_size, but {min_size} > {max_size}")
         check_seconds("timeout", timeout)
         check_seconds("max_idle", max_idle)
         check_seconds("max_lifetime", max_lifetime)
         self.uri: str = uri
-        self.min_size: int = min_size
         self.max_size: int = max_size
         self.timeout: float = timeout
         self.max_idle: float = max_idle
         self.max_lifetime: float = max_lifetime
         self._connect_kwargs = connect_kwargs
-
-        # Guards all that follows, and is notified when a connection comes back, a slot becomes
-        # free or the pool is closed. No connection is opened or closed while it is held.
-        self._changed = threading.Condition()
         self._closed = False
-        self._idle: deque[Idle] = deque()  # the one lent last comes last, and is lent first
-        self._opened_at: dict[ClientConnection, float] = {}
-        self._slots = 0  # connections that are open, being opened or being closed
-        self._waiting = 0
-        self._counts = dict.fromkeys(COUNTS, 0)
+        self._start_empty()
+        pools.add(self)
 
-        self._maintainer = threading.Thread(
-            target=self._maintain, name="ConnectionPool", daemon=True
-        )
-        self._maintainer.start()
+    def _start_empty(self) -> None:
+        # Guards what follows. Re-entrant, since a signal handler may borrow, too. No connection
+        # is opened or closed while it is held.
+        self._lock = threading.RLock()
+        self._line = Line()  # its first max_size have a connection, or open one
+        self._opened_at: dict[ClientConnection, float] = {}  # all that are open, whoever has them
+        self._idle_since: dict[ClientConnection, float] = {}  # those that came back fit to be lent
+        self._counts = collections.Counter(dict.fromkeys(COUNTS, 0))
 
     def __enter__(self) -> ConnectionPool:
         return self
@@ -154,15 +145,16 @@ class ConnectionPool:
                 a new connection and it cannot be opened.
 
         """
-        websocket = self._borrow(self.timeout if timeout is None else timeout)
+        ticket = Ticket()
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         try:
-            yield websocket
-        except BaseException:
-            if websocket.close_timeout is None or websocket.close_timeout > DISCARD_TIMEOUT:
-                websocket.close_timeout = DISCARD_TIMEOUT
-            self._give_back(websocket, reusable=False)
-            raise
-        self._give_back(websocket, reusable=True)
+            try:
+                yield self._borrow(ticket, deadline)
+                ticket.is_reusable = True
+            finally:
+                self._give_back(ticket)
+        finally:
+            self._give_back(ticket)  # does something only if an exception kept the first from it
 
     def close(self, timeout: float = 5) -> None:
         """
@@ -172,216 +164,178 @@ class ConnectionPool:
         after ``timeout``, their connections are cut.
 
         Args:
-            timeout: Seconds to wait for borrowers and for closing handshakes. It defaults to 5.
+            timeout: Seconds to wait for borrowers. It defaults to 5. Peers that don't answer a
+                close frame may take 2 more.
 
         """
         deadline = time.monotonic() + timeout
-        with self._changed:
-            if self._closed:
-                return
-            self._closed = True
-            idle = [entry.websocket for entry in self._idle]
-            self._idle.clear()
-            self._changed.notify_all()
-        for websocket in idle:
-            threading.Thread(target=self._dispose, args=(websocket,), daemon=True).start()
-        with self._changed:
-            self._changed.wait_for(lambda: self._slots == 0, deadline - time.monotonic())
-            overdue = list(self._opened_at)
-        for websocket in overdue:
+        self._closed = True
+        locked(self._lock, self._line.call, None)
+        self._end(locked(self._lock, self._unheld))
+        while self._borrowers() and (remaining := deadline - time.monotonic()) > 0:
+            self._line.left.wait(min(remaining, RECHECK_INTERVAL))
+            self._line.left.clear()
+        for websocket in list(self._opened_at):
             hang_up(websocket.socket)
-        self._maintainer.join(max(0, deadline - time.monotonic()))
+        self._end(locked(self._lock, self._unheld))
 
     def get_stats(self) -> dict[str, int]:
         """
         Return what the pool has and what it has done, under psycopg's names.
 
         Returns:
-            ``pool_min``, ``pool_max``, ``pool_size`` (open, being opened or being closed),
-            ``pool_available`` (idle), ``requests_waiting``; and since the pool was made:
-            ``requests_num``, ``requests_queued`` (those that had to wait), ``requests_wait_ms``,
-            ``requests_errors`` (timed out or closed meanwhile), ``returns_bad`` (discarded after
-            use), ``connections_num`` (attempts to connect), ``connections_errors`` (failed ones),
-            ``connections_lost`` (died while nobody had them, and were replaced when needed).
+            ``pool_max``, ``pool_size`` (open), ``pool_available`` (idle), ``requests_waiting``;
+            and since the pool was made: ``requests_num``, ``requests_queued`` (those that had to
+            wait), ``requests_wait_ms``, ``requests_errors`` (timed out or closed meanwhile),
+            ``returns_bad`` (discarded after use), ``connections_num`` (attempts to connect),
+            ``connections_errors`` (failed ones), ``connections_lost`` (died while nobody had
+            them, and were replaced when needed).
 
         """
-        with self._changed:
-            return {
-                "pool_min": self.min_size,
-                "pool_max": self.max_size,
-                "pool_size": self._slots,
-                "pool_available": len(self._idle),
-                "requests_waiting": self._waiting,
-                **self._counts,
-            }
+        return {
+            "pool_max": self.max_size,
+            "pool_size": len(self._opened_at),
+            "pool_available": len(self._idle_since),
+            "requests_waiting": len(self._borrowers()[self.max_size :]),
+            **self._counts,
+        }
 
-    # In the borrower's thread.
+    # Without the lock.
 
-    def _borrow(self, timeout: float) -> ClientConnection:
-        deadline = time.monotonic() + timeout
-        with self._changed:
-            self._counts["requests_num"] += 1
-            try:
-                websocket = self._wait_for_turn(deadline)
-            except (PoolClosed, PoolTimeout):
-                self._counts["requests_errors"] += 1
-                raise
-        if websocket is not None:
-            return websocket
+    def _borrow(self, ticket: Ticket, deadline: float) -> ClientConnection:
+        self._count("requests_num")
         try:
-            return self._open(deadline - time.monotonic(), lend=True)
-        except TimeoutError as exc:
-            if time.monotonic() < deadline:
-                raise
-            with self._changed:
-                self._counts["requests_errors"] += 1
-            raise PoolTimeout(f"couldn't connect within {timeout} seconds") from exc
-
-    def _wait_for_turn(self, deadline: float) -> ClientConnection | None:
-        """Return an idle connection, or None with a slot taken for a new one."""
-        started = time.monotonic()
-        queued = False
-        while not self._closed:
-            websocket = self._take_idle()
-            if websocket is not None or self._take_slot():
-                return websocket
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                seconds = time.monotonic() - started
-                raise PoolTimeout(f"no connection was returned within {seconds:.1f} seconds")
-            self._counts["requests_queued"] += not queued
-            queued = True
-            self._wait(remaining)
-        raise PoolClosed("the pool is closed")
-
-    def _wait(self, timeout: float) -> None:
-        started = time.monotonic()
-        self._waiting += 1
-        try:
-            self._changed.wait(timeout)
-        finally:
-            self._waiting -= 1
-            self._counts["requests_wait_ms"] += int(1000 * (time.monotonic() - started))
-
-    def _take_idle(self) -> ClientConnection | None:
-        while self._idle:
-            websocket = self._idle.pop().websocket
-            if is_open(websocket):
-                return websocket
-            self._counts["connections_lost"] += 1
-            self._forget(websocket)
-        return None
-
-    def _take_slot(self) -> bool:
-        free = self._slots < self.max_size
-        self._slots += free
-        return free
-
-    def _give_back(self, websocket: ClientConnection, *, reusable: bool) -> None:
-        now = time.monotonic()
-        with self._changed:
-            reusable = reusable and is_open(websocket)
-            self._counts["returns_bad"] += not reusable
-            fresh = now - self._opened_at[websocket] < self.max_lifetime
-            if reusable and fresh and not self._closed:
-                self._idle.append(Idle(websocket, now))
-                self._changed.notify_all()
-                return
-        self._dispose(websocket)
-
-    # In the borrower's thread or in the maintainer.
-
-    def _open(self, timeout: float, *, lend: bool) -> ClientConnection:
-        """Open a connection for which a slot has been taken."""
-        kwargs = dict(self._connect_kwargs)
-        open_timeout = kwargs.get("open_timeout", 10)
-        kwargs["open_timeout"] = timeout if open_timeout is None else min(timeout, open_timeout)
-        try:
-            # As a context manager, because 17.1 deprecates anything else.
-            websocket: ClientConnection = connect(self.uri, **kwargs).__enter__()  # type: ignore
-        except BaseException:
-            with self._changed:
-                self._counts["connections_num"] += 1
-                self._counts["connections_errors"] += 1
-                self._slots -= 1
-                self._changed.notify_all()
+            locked(self._lock, self._line.join, ticket)
+            self._wait_for_turn(ticket, deadline)
+            while locked(self._lock, self._take, ticket):
+                if self._is_lendable(ticket.held[0], deadline):
+                    del self._idle_since[ticket.held[0]]
+                    break
+                self._count("connections_lost", len(ticket.held))
+                self._end(ticket.held)
+            else:
+                self._open(ticket, deadline)
+        except (PoolClosed, PoolTimeout):
+            self._count("requests_errors")
             raise
-        with self._changed:
-            self._counts["connections_num"] += 1
-            self._opened_at[websocket] = time.monotonic()
-            if not self._closed:
-                if not lend:
-                    self._idle.append(Idle(websocket, time.monotonic()))
-                    self._changed.notify_all()
-                return websocket
-        self._dispose(websocket)
-        raise PoolClosed("the pool was closed while connecting")
+        ticket.is_lent = True
+        return ticket.held[0]
 
-    def _dispose(self, websocket: ClientConnection) -> None:
-        """Close a connection that is neither idle nor lent, then free its slot."""
+    def _wait_for_turn(self, ticket: Ticket, deadline: float) -> None:
+        """Wait until there is a connection for this borrower, or room to open one."""
+        if self._is_first(ticket):
+            return
+        self._count("requests_queued")
+        started = time.monotonic()
         try:
-            websocket.close()
-        except Exception:  # without the shim, the close race
-            websocket.logger.debug("closing a pooled connection failed", exc_info=True)
+            while not self._is_first(ticket):
+                if (remaining := deadline - time.monotonic()) <= 0:
+                    waited = time.monotonic() - started
+                    raise PoolTimeout(f"no connection was returned within {waited:.1f} seconds")
+                ticket.called.wait(min(remaining, RECHECK_INTERVAL))
+                ticket.called.clear()
         finally:
-            with self._changed:
-                self._forget(websocket)
+            self._count("requests_wait_ms", int(1000 * (time.monotonic() - started)))
 
-    def _forget(self, websocket: ClientConnection) -> None:
-        del self._opened_at[websocket]
-        self._slots -= 1
-        self._changed.notify_all()
+    def _is_first(self, ticket: Ticket) -> bool:
+        if self._closed:
+            raise PoolClosed("the pool is closed")
+        return ticket in self._borrowers()[: self.max_size]
 
-    # In the maintainer, a daemon thread that ends with the pool.
-
-    def _maintain(self) -> None:
-        """Open what min_size wants, and close what is too old, until the pool is closed."""
-        delays: Iterator[float] | None = None
-        retry_at = 0.0
-        while True:
-            with self._changed:
-                while not self._closed and (due_in := self._due_in(retry_at)) > 0:
-                    self._changed.wait(due_in)
-                if self._closed:
-                    return
-                outdated = self._take_outdated()
-                is_missing = self._slots < self.min_size and retry_at <= time.monotonic()
-                self._slots += is_missing
-            for websocket in outdated:
-                self._dispose(websocket)
-            if is_missing:
-                try:
-                    self._open(self.timeout, lend=False)
-                    delays = None
-                except PoolClosed:
-                    return
-                except Exception:
-                    delays = delays or backoff()
-                    retry_at = time.monotonic() + next(delays)
-
-    def _due_in(self, retry_at: float) -> float:
-        """Return in how many seconds there is something to do, if nothing changes till then."""
-        due = [time.monotonic() + self.max_idle]
-        if self._slots < self.min_size:
-            due.append(retry_at)
-        for websocket, since in self._idle:
-            due.append(self._opened_at[websocket] + self.max_lifetime)
-            if self._slots > self.min_size:
-                due.append(since + self.max_idle)
-        return min(due) - time.monotonic()
-
-    def _take_outdated(self) -> list[ClientConnection]:
+    def _is_lendable(self, websocket: ClientConnection, deadline: float) -> bool:
+        if not self._is_fit(websocket) or has_unread(websocket):
+            return False
         now = time.monotonic()
-        outdated: list[ClientConnection] = []
-        for entry in list(self._idle):  # the one idle for longest comes first
-            surplus = self._slots - self.min_size - len(outdated)
-            too_old = now - self._opened_at[entry.websocket] >= self.max_lifetime
-            if too_old or (now - entry.since >= self.max_idle and surplus > 0):
-                self._idle.remove(entry)
-                outdated.append(entry.websocket)
-        return outdated
+        if now - self._idle_since[websocket] < PING_AFTER:
+            return True
+        timeout = min(PING_TIMEOUT, deadline - now)
+        return answers_ping(websocket, timeout) and not has_unread(websocket)
+
+    def _open(self, ticket: Ticket, deadline: float) -> None:
+        def register(websocket: ClientConnection) -> None:
+            ticket.held = (websocket,)
+            self._opened_at[websocket] = time.monotonic()
+
+        if (remaining := deadline - time.monotonic()) <= 0:
+            raise PoolTimeout("no connection that is alive was found in time")
+        self._count("connections_num")
+        try:
+            open_connection(self.uri, self._connect_kwargs, remaining, register)
+        except BaseException as exc:
+            self._count("connections_errors")
+            if isinstance(exc, OSError) and time.monotonic() >= deadline:
+                raise PoolTimeout("couldn't connect in time") from exc
+            raise
+        if self._closed:
+            raise PoolClosed("the pool was closed while connecting")
+
+    def _give_back(self, ticket: Ticket) -> None:
+        if ticket.is_over:
+            return
+        if not locked(self._lock, self._keep, ticket):
+            self._count("returns_bad", ticket.is_lent)
+            self._end(ticket.held)
+        ticket.is_over = True
+        locked(self._lock, self._line.call, self.max_size)
+
+    def _end(self, websockets: Collection[ClientConnection]) -> None:
+        # In a forked child a borrower may still have what is the parent's.
+        known = [websocket for websocket in websockets if websocket in self._opened_at]
+        end_all(known, CLOSE_TIMEOUT)
+        for websocket in known:
+            self._idle_since.pop(websocket, None)
+            self._opened_at.pop(websocket, None)
+
+    def _borrowers(self) -> list[Ticket]:
+        return locked(self._lock, self._line.tickets)
+
+    def _count(self, name: str, by: int = 1) -> None:
+        locked(self._lock, self._counts.update, {name: by})
+
+    # With the lock.
+
+    def _take(self, ticket: Ticket) -> bool:
+        """Take all the unfit connections that nobody has, to end them, or else one to be lent."""
+        unheld = self._unheld()
+        unfit = [websocket for websocket in unheld if not self._is_fit(websocket)]
+        unheld.sort(key=lambda websocket: self._idle_since.get(websocket, 0))
+        ticket.held = tuple(unfit or unheld[-1:])
+        return bool(ticket.held)
+
+    def _keep(self, ticket: Ticket) -> bool:
+        """Make a connection that was lent idle, if it can be lent again."""
+        if self._closed or not (ticket.is_reusable and self._is_usable(ticket.held[0])):
+            return False
+        self._idle_since[ticket.held[0]] = time.monotonic()
+        return True
+
+    def _unheld(self) -> list[ClientConnection]:
+        """Return what nobody has: what is idle, and what an interrupted borrower has dropped."""
+        opened = list(self._opened_at)
+        held = {websocket for ticket in self._line.tickets() for websocket in ticket.held}
+        return [websocket for websocket in opened if websocket not in held]
+
+    def _is_fit(self, websocket: ClientConnection) -> bool:
+        idle_since = self._idle_since.get(websocket, float("-inf"))
+        return self._is_usable(websocket) and time.monotonic() - idle_since < self.max_idle
+
+    def _is_usable(self, websocket: ClientConnection) -> bool:
+        opened_at = self._opened_at.get(websocket, float("-inf"))
+        return is_open(websocket) and time.monotonic() - opened_at < self.max_lifetime
 
 
-def is_open(websocket: ClientConnection) -> bool:
-    """Tell whether a connection is open, as far as its reader thread knows."""
-    return websocket.protocol.state.name == "OPEN"
+pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
+
+
+def start_empty_in_child() -> None:
+    """Close the child's copies of descriptors; the connections stay open, and the parent's."""
+    for pool in list(pools):
+        for websocket in pool._opened_at:
+            for end in ("socket", "shutdown_watcher", "shutdown_notifier"):  # two from 17.0 on
+                if hasattr(websocket, end):
+                    getattr(websocket, end).close()
+        pool._start_empty()
+
+
+with contextlib.suppress(AttributeError):  # Windows has no fork
+    os.register_at_fork(after_in_child=start_empty_in_child)

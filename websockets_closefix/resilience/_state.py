@@ -1,0 +1,45 @@
+"""Tells how a connection is, without waiting for other threads."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from typing import Any
+
+from websockets.sync.connection import Connection
+
+from ._ending import wait_until
+
+
+def is_open(websocket: Connection) -> bool:
+    """Tell whether a connection is open, as far as its reader thread knows."""
+    return websocket.protocol.state.name == "OPEN"
+
+
+def has_unread(websocket: Connection) -> bool:
+    """Tell whether a message, or part of one, waits to be read."""
+    messages: Any = websocket.recv_messages
+    return bool(messages.chunks) if hasattr(messages, "chunks") else messages.frames.qsize() > 0
+
+
+def can_send(websocket: Connection) -> bool:
+    """Tell whether a few bytes could be sent without waiting for another thread or the peer."""
+    if websocket.protocol_mutex.locked():
+        return False
+    with selectors.DefaultSelector() as selector:
+        try:
+            selector.register(websocket.socket, selectors.EVENT_WRITE)
+        except (OSError, ValueError):
+            return True  # it is closed, which sending will tell
+        return bool(selector.select(0))
+
+
+def answers_ping(websocket: Connection, timeout: float) -> bool:
+    """Tell whether the peer is there, as far as can be told in time."""
+    deadline = time.monotonic() + timeout
+    if not wait_until(lambda: can_send(websocket), timeout):
+        return False
+    try:
+        return websocket.ping().wait(deadline - time.monotonic())
+    except Exception:  # ConnectionClosed; without the shim, the close race as well
+        return False
