@@ -324,5 +324,3 @@ def test_every_request_is_answered_with_stamina_although_connections_are_reset()
     assert shared == []
     assert stats["returns_bad"] >= 200
     assert (stats["pool_size"], stats["pool_available"], stats["requests_waiting"]) == (0, 0, 0)
-
-

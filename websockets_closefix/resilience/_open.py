@@ -51,5 +51,6 @@ def _create(
         register(websocket)
         return websocket
     except BaseException:
-        hang_up(sock)  # before connect() closes it, which wouldn't wake a reader thread
+        hang_up(sock)  # closing it, as connect() does, wouldn't wake a reader thread
+        sock.close()
         raise

@@ -33,6 +33,9 @@ PING_TIMEOUT = 2.0
 RECHECK_INTERVAL = 0.5
 """Seconds after which whoever waits looks himself, lest those who call him were interrupted."""
 
+DESCRIPTORS = ("socket", "shutdown_watcher", "shutdown_notifier")
+"""What a connection has open; all but the first are of websockets 17.0."""
+
 COUNTS = (
     "requests_num",
     "requests_queued",
@@ -263,11 +266,11 @@ class ConnectionPool:
             open_connection(self.uri, self._connect_kwargs, remaining, register)
         except BaseException as exc:
             self._count("connections_errors")
+            if isinstance(exc, Exception) and self._closed:
+                raise PoolClosed("the pool was closed while connecting") from exc
             if isinstance(exc, OSError) and time.monotonic() >= deadline:
                 raise PoolTimeout("couldn't connect in time") from exc
             raise
-        if self._closed:
-            raise PoolClosed("the pool was closed while connecting")
 
     def _give_back(self, ticket: Ticket) -> None:
         if ticket.is_over:
@@ -331,9 +334,9 @@ def start_empty_in_child() -> None:
     """Close the child's copies of descriptors; the connections stay open, and the parent's."""
     for pool in list(pools):
         for websocket in pool._opened_at:
-            for end in ("socket", "shutdown_watcher", "shutdown_notifier"):  # two from 17.0 on
-                if hasattr(websocket, end):
-                    getattr(websocket, end).close()
+            for name in DESCRIPTORS:
+                if hasattr(websocket, name):
+                    getattr(websocket, name).close()
         pool._start_empty()
 
 

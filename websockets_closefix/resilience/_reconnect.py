@@ -59,6 +59,17 @@ class Reconnect:
 
     The connection is closed after each turn. A turn resets the delays.
 
+    Leaving the loop early, with ``break``, ``return`` or an exception, leaves a generator behind,
+    which closes its connection when it is closed itself. CPython does that at once, unless
+    something still refers to the generator; PyPy does it whenever it collects garbage, and until
+    then the connection stays open. websockets' own then closes with code 1011 (internal error).
+    Close the connection before you leave, which is a normal closure everywhere::
+
+        for websocket in reconnect("wss://example.com"):
+            with websocket:
+                ...
+                break
+
     Args:
         uri: URI of the WebSocket server.
         process_exception: Returns :obj:`None` for an exception that is transient, an exception to

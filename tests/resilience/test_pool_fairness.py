@@ -1,0 +1,87 @@
+"""First come, first served."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from websockets_closefix.resilience import ConnectionPool, _pool
+
+from .test_pool import ask, wait_for
+
+
+def serve_for_a_while(pool, threads, requests):
+    """Return how often each thread had been served when the requests were through."""
+
+    def work(number):
+        while sum(served) < requests:
+            with pool.connection() as websocket:
+                assert ask(websocket, "hello") == "hello"
+            served[number] += 1
+
+    served = [0] * threads
+    with ThreadPoolExecutor(threads) as executor:
+        with contextlib.ExitStack() as stack:
+            for _ in range(pool.max_size):
+                stack.enter_context(pool.connection())
+            working = [executor.submit(work, number) for number in range(threads)]
+            wait_for(pool, requests_waiting=threads)  # they begin together
+        for future in working:
+            future.result(25)
+    return served
+
+
+@pytest.mark.parametrize(("threads", "max_size"), [(2, 1), (8, 4), (50, 4)])
+def test_nobody_is_served_less_than_half_as_often_as_anybody_else(echo_uri, threads, max_size):
+    with ConnectionPool(echo_uri, max_size=max_size, timeout=20, compression=None) as pool:
+        served = serve_for_a_while(pool, threads, requests=20 * threads)
+        assert pool.get_stats()["requests_errors"] == 0
+    assert min(served) * 2 >= max(served)
+
+
+def test_nobody_is_overtaken(echo_uri):
+    def borrow(number):
+        with pool.connection():
+            order.append(number)
+
+    order = []
+    with ThreadPoolExecutor(10) as executor, ConnectionPool(echo_uri, max_size=1) as pool:
+        with pool.connection():
+            for number in range(10):
+                executor.submit(borrow, number)
+                wait_for(pool, requests_waiting=number + 1)
+        # Whoever has just returned one comes last, too.
+        borrow(10)
+    assert order == list(range(11))
+
+
+def test_free_slot_goes_to_whoever_waits_longest(echo_uri):
+    """Not only a connection: here every borrower's is discarded."""
+
+    def borrow(number):
+        with pool.connection() as websocket:
+            order.append(number)
+            websocket.close()
+
+    order = []
+    with ThreadPoolExecutor(5) as executor, ConnectionPool(echo_uri, max_size=1) as pool:
+        with pool.connection() as websocket:
+            for number in range(5):
+                executor.submit(borrow, number)
+                wait_for(pool, requests_waiting=number + 1)
+            websocket.close()
+        borrow(5)
+    assert order == list(range(6))
+
+
+def test_whoever_is_not_called_looks_himself(echo_uri, monkeypatch):
+    monkeypatch.setattr(_pool, "RECHECK_INTERVAL", 0.01)
+    with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri, max_size=1) as pool:
+        with pool.connection():
+            waiting = executor.submit(pool.connection(timeout=10).__enter__)
+            wait_for(pool, requests_waiting=1)
+            monkeypatch.setattr(pool._line, "call", lambda size: None)
+        waiting.result(5)
+        monkeypatch.undo()

@@ -1,0 +1,128 @@
+"""ConnectionPool: a forked child starts empty, and leaves the connections of the parent alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+
+import pytest
+
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, _pool
+
+from ..peers import client_context, server_context
+from .conftest import serving
+from .test_pool import ask
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork"),
+    # 3.12 and later warn of what is tested here.
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+]
+
+
+def in_a_child(function):
+    """Call a function in a forked child; it must not raise."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            sys.settrace(None)
+            function()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    assert status == 0
+
+
+def borrow_and_ask(pool):
+    with pool.connection(timeout=5) as websocket:
+        assert ask(websocket, str(os.getpid())) == str(os.getpid())
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_child_starts_empty(secure):
+    def check_in_child():
+        assert pool.get_stats()["pool_size"] == 0
+        assert websocket.socket.fileno() == -1
+        borrow_and_ask(pool)
+        pool.close()
+
+    context = {"ssl": server_context} if secure else {}
+    with serving(**context) as uri:
+        context = {"ssl": client_context} if secure else {}
+        with ConnectionPool(uri, max_size=1, **context) as pool:
+            borrow_and_ask(pool)
+            for _ in range(2):
+                with pool.connection() as websocket:
+                    pass
+                in_a_child(check_in_child)
+            # What the children did, this connection hasn't heard of.
+            borrow_and_ask(pool)
+            stats = pool.get_stats()
+            assert (stats["connections_num"], stats["connections_lost"]) == (1, 0)
+
+
+def test_borrower_forks(echo_uri):
+    """The child leaves the block, too: it has nothing to give back."""
+    with ConnectionPool(echo_uri, max_size=1) as pool:
+        with pool.connection() as websocket:
+            pid = os.fork()
+        if pid == 0:
+            os._exit(pool.get_stats()["pool_size"])
+        assert os.waitpid(pid, 0) == (pid, 0)
+        with pool.connection() as again:
+            assert again is websocket
+            assert ask(again, "hello") == "hello"
+
+
+def test_fork_while_others_borrow_and_hold_the_lock(echo_uri):
+    def hold():
+        with pool._lock, pool.connection():
+            held.set()
+            release.wait(10)
+
+    held, release = threading.Event(), threading.Event()
+    with ConnectionPool(echo_uri, max_size=1) as pool:
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert held.wait(5)
+        in_a_child(lambda: borrow_and_ask(pool))
+        release.set()
+        thread.join(5)
+        borrow_and_ask(pool)
+
+
+def test_closed_pool_stays_closed(echo_uri):
+    def check_in_child():
+        with pytest.raises(PoolClosed):
+            pool.connection().__enter__()
+
+    pool = ConnectionPool(echo_uri)
+    pool.close()
+    in_a_child(check_in_child)
+
+
+def test_descriptors_are_closed_without_a_byte(echo_uri):
+    """What the handler does in the child, seen from here: afterwards the copies are gone."""
+
+    def check_in_child():
+        left = {name for name in ends if getattr(websocket, name).fileno() != -1}
+        assert left == set()
+
+    with ConnectionPool(echo_uri) as pool, pool.connection() as websocket:
+        ends = [end for end in _pool.DESCRIPTORS if hasattr(websocket, end)]
+        in_a_child(check_in_child)
+        assert ask(websocket, "still open") == "still open"
+
+
+def test_pool_that_is_gone_is_forgotten(echo_uri):
+    pool = ConnectionPool(echo_uri)
+    assert pool in _pool.pools
+    pool.close()
+    del pool
+    assert not [each for each in _pool.pools if each.uri == echo_uri]

@@ -1,0 +1,300 @@
+"""ConnectionPool: what is lent is alive, fit and quiet; what isn't is ended in bounded time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from websockets.protocol import State
+
+from websockets_closefix import _provoke
+from websockets_closefix.resilience import ConnectionPool, PoolTimeout, _ending, _pool
+
+from .conftest import serving
+from .relay import Relay
+from .test_pool import ask, leave_with_an_exception
+
+
+@pytest.fixture
+def ping_always(monkeypatch):
+    monkeypatch.setattr(_pool, "PING_AFTER", 0)
+
+
+@pytest.fixture
+def impatient(monkeypatch, ping_always):
+    monkeypatch.setattr(_pool, "PING_TIMEOUT", 0.2)
+    monkeypatch.setattr(_pool, "CLOSE_TIMEOUT", 0.1)
+
+
+def lend_in_turn(pool, count=1):
+    """Have so many connections open and idle, and return them."""
+    with contextlib.ExitStack() as stack:
+        return [stack.enter_context(pool.connection()) for _ in range(count)]
+
+
+def test_half_open_connection_is_replaced(echo_uri, impatient):
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri) as pool:
+        [first] = lend_in_turn(pool)
+        relay.swallowing.set()  # what is open; what is opened from now on isn't swallowed
+        pool.uri = echo_uri
+        with pool.connection() as second:
+            assert ask(second, "hello") == "hello"
+        assert second is not first
+        assert pool.get_stats()["connections_lost"] == 1
+        assert not first.recv_events_thread.is_alive()
+
+
+def test_many_half_open_connections_cost_no_more_than_one(echo_uri, impatient, monkeypatch):
+    monkeypatch.setattr(_pool, "CLOSE_TIMEOUT", 1)
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=8, max_idle=0.01) as pool:
+        lend_in_turn(pool, 8)
+        relay.swallowing.set()
+        pool.uri = echo_uri
+        threading.Event().wait(0.02)  # max_idle
+        with pool.connection(timeout=5) as websocket:
+            assert ask(websocket, "hello") == "hello"
+        assert pool.get_stats()["pool_size"] == 1
+
+
+def test_connection_that_answers_a_ping_is_lent_again(echo_uri, ping_always):
+    with ConnectionPool(echo_uri) as pool:
+        assert lend_in_turn(pool) == lend_in_turn(pool)
+
+
+def test_connection_that_has_just_been_used_is_lent_without_a_ping(echo_uri):
+    with ConnectionPool(echo_uri) as pool:
+        [first] = lend_in_turn(pool)
+        first.ping = None
+        assert lend_in_turn(pool) == [first]
+
+
+def test_connection_that_fails_while_it_is_pinged_is_replaced(echo_uri, ping_always):
+    with ConnectionPool(echo_uri) as pool:
+        [first] = lend_in_turn(pool)
+        ping = first.ping
+
+        def ping_too_late():
+            first.close()
+            return ping()
+
+        first.ping = ping_too_late
+        assert lend_in_turn(pool) != [first]
+
+
+def test_connection_that_cannot_be_written_to_is_replaced(echo_uri, impatient):
+    with ConnectionPool(echo_uri) as pool:
+        [first] = lend_in_turn(pool)
+        with first.protocol_mutex:
+            assert lend_in_turn(pool) != [first]
+
+
+def test_time_is_up_before_a_connection_was_found(echo_uri, impatient, monkeypatch):
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri) as pool:
+        lend_in_turn(pool)
+        relay.swallowing.set()
+        with pytest.raises(PoolTimeout, match="found in time"):
+            pool.connection(timeout=0.05).__enter__()
+
+
+def test_those_that_died_while_idle_are_dropped():
+    connections = []
+
+    def remember(websocket):
+        connections.append(websocket)
+        for message in websocket:
+            websocket.send(message)
+
+    with serving(remember) as uri, ConnectionPool(uri) as pool:
+        idle = lend_in_turn(pool, 3)
+        for websocket in connections:
+            websocket.close()
+        for websocket in idle:
+            websocket.recv_events_thread.join(5)
+        with pool.connection() as websocket:
+            assert ask(websocket, "hello") == "hello"
+        stats = pool.get_stats()
+        assert (stats["connections_lost"], stats["pool_size"]) == (3, 1)
+
+
+def test_unread_answer_is_nobody_elses(echo_uri):
+    with ConnectionPool(echo_uri, max_size=1) as pool:
+        with pool.connection() as first:
+            first.send("one")
+            assert _ending.wait_until(lambda: _pool.has_unread(first), 5)
+        with pool.connection() as second:
+            assert ask(second, "two") == "two"
+        assert second is not first
+
+
+def test_answer_that_comes_while_a_ping_is_answered_is_nobody_elses(echo_uri, ping_always):
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=1) as pool:
+        with pool.connection() as first:
+            relay.hold_back.clear()
+            first.send("one")
+        ping = first.ping
+
+        def release_and_ping():
+            relay.hold_back.set()
+            assert _ending.wait_until(lambda: _pool.has_unread(first), 5)
+            return ping()
+
+        first.ping = release_and_ping
+        with pool.connection() as second:
+            assert ask(second, "two") == "two"
+        assert second is not first
+
+
+def push(websocket):
+    with contextlib.suppress(Exception):
+        for _ in websocket:
+            while True:
+                websocket.send("more than anybody reads" * 100)
+
+
+@pytest.mark.parametrize("leave", [lend_in_turn, None])
+def test_server_that_pushes_more_than_anybody_reads(leave):
+    """The reader thread is paused, or blocked; see issue 1555 of websockets."""
+
+    def subscribe(websocket):
+        websocket.send("subscribe")
+        assert websocket.recv(timeout=5).startswith("more than")
+        assert _ending.wait_until(lambda: _pool.has_unread(websocket), 5)
+
+    with serving(push) as uri:
+        with ConnectionPool(uri, max_size=1, timeout=10) as pool:
+            if leave is None:
+                first = leave_with_an_exception(pool, subscribe)
+                assert not first.recv_events_thread.is_alive()
+            else:
+                with pool.connection() as first:
+                    subscribe(first)
+            with pool.connection() as second:
+                subscribe(second)
+            assert second is not first
+        assert not first.recv_events_thread.is_alive()
+        assert not second.recv_events_thread.is_alive()
+
+
+def test_server_that_accepts_and_never_answers():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        uri = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        with ConnectionPool(uri, max_size=2, timeout=0.3) as pool:
+            with ThreadPoolExecutor(6) as executor:
+                waiting = [executor.submit(pool.connection().__enter__) for _ in range(6)]
+                for future in waiting:
+                    with pytest.raises(PoolTimeout):
+                        future.result(10)
+            assert pool.get_stats()["pool_size"] == 0
+
+
+def test_peer_that_never_answers_a_close_frame(impatient):
+    with _provoke.peer(_provoke.stay_silent) as uri, ConnectionPool(uri, close_timeout=300) as pool:
+        websocket = leave_with_an_exception(pool, lambda websocket: None)
+        assert not websocket.recv_events_thread.is_alive()
+        assert pool.get_stats()["pool_size"] == 0
+
+
+def test_peer_of_a_discarded_connection_gets_a_normal_closure():
+    closed = []
+
+    def remember(websocket):
+        with contextlib.suppress(Exception):
+            websocket.recv()
+        closed.append(websocket.protocol.close_rcvd.code)
+
+    with serving(remember) as uri, ConnectionPool(uri) as pool:
+        websocket = leave_with_an_exception(pool, lambda websocket: None)
+    assert closed == [1000]
+    assert websocket.protocol.close_code == 1000
+
+
+def test_connection_that_another_thread_blocks_is_discarded_in_bounded_time(impatient):
+    """It holds the mutex in sendall(), and close() would wait for that."""
+
+    def send(websocket):
+        with contextlib.suppress(Exception):
+            websocket.send(bytes(2**26))
+
+    def block(websocket):
+        sending.append(executor.submit(send, websocket))
+        assert _ending.wait_until(websocket.protocol_mutex.locked, 5)
+        assert not _ending.wait_until(lambda: not websocket.protocol_mutex.locked(), 0.2)
+
+    sending, done = [], threading.Event()
+    with contextlib.ExitStack() as stack:
+        uri = stack.enter_context(_provoke.peer(lambda sock: done.wait(20)))
+        stack.callback(done.set)
+        executor = stack.enter_context(ThreadPoolExecutor(1))
+        pool = stack.enter_context(ConnectionPool(uri, compression=None))
+        websocket = leave_with_an_exception(pool, block)
+        sending[0].result(5)
+        websocket.recv_events_thread.join(5)
+        assert not websocket.recv_events_thread.is_alive()
+
+
+def test_max_idle(echo_uri):
+    with ConnectionPool(echo_uri, max_idle=0.01) as pool:
+        first, second = lend_in_turn(pool, 2)
+        threading.Event().wait(0.02)
+        with pool.connection() as third:
+            assert third not in (first, second)
+            assert pool.get_stats()["pool_size"] == 1
+    assert {first.protocol.close_code, second.protocol.close_code} == {1000}
+
+
+def test_connection_that_was_used_last_is_lent_first(echo_uri):
+    """So that those which aren't needed any more grow old."""
+    with ConnectionPool(echo_uri) as pool:
+        with pool.connection() as first, pool.connection() as second:
+            pass
+        assert lend_in_turn(pool, 2) == [first, second]
+
+
+def test_max_lifetime_of_an_idle_connection(echo_uri):
+    with ConnectionPool(echo_uri) as pool:
+        [first] = lend_in_turn(pool)
+        pool._opened_at[first] -= pool.max_lifetime
+        assert lend_in_turn(pool) != [first]
+        assert first.protocol.state is State.CLOSED
+
+
+def test_unreadable_text_is_dropped_with_the_rest(impatient):
+    """Invalid UTF-8 that nobody has read doesn't keep a connection from being ended."""
+
+    def push_nonsense(websocket):
+        for _ in websocket:
+            with websocket.send_context():
+                for _ in range(40):
+                    websocket.protocol.send_text(b"\xff")
+
+    with serving(push_nonsense) as uri, ConnectionPool(uri, timeout=5) as pool:
+        websocket = leave_with_an_exception(pool, lambda websocket: websocket.send("go on"))
+        assert not websocket.recv_events_thread.is_alive()
+
+
+def test_connection_that_somebody_else_reads_is_ended_all_the_same(echo_uri):
+    def read(websocket):
+        with contextlib.suppress(Exception):
+            websocket.recv()
+
+    def start_reading(websocket):
+        reading.append(executor.submit(read, websocket))
+        assert _ending.wait_until(lambda: websocket.recv_messages.get_in_progress, 5)
+
+    reading = []
+    with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri) as pool:
+        websocket = leave_with_an_exception(pool, start_reading)
+        reading[0].result(5)
+        assert not websocket.recv_events_thread.is_alive()
+
+
+def test_close_frame_that_cannot_be_sent(echo_uri):
+    def stop_sending(websocket):
+        websocket.socket.shutdown(socket.SHUT_WR)
+
+    with ConnectionPool(echo_uri) as pool:
+        websocket = leave_with_an_exception(pool, stop_sending)
+        assert not websocket.recv_events_thread.is_alive()

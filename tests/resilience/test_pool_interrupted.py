@@ -1,0 +1,226 @@
+"""
+ConnectionPool: an exception that strikes anywhere costs nothing.
+
+A signal handler can raise between any two bytecodes: a time limit, Ctrl-C. Here a trace function
+raises at every line of the application layer that is executed, at one after the other.
+
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from websockets_closefix import resilience
+from websockets_closefix.resilience import ConnectionPool, PoolTimeout, _ending, _pool
+
+from .conftest import serving
+from .test_pool import ask
+
+FOLDER = str(Path(resilience.__file__).parent)
+ENOUGH = 1000  # lines that one borrower executes
+
+
+# Interrupted before the pool has heard of it, connect() leaves a socket to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+class TimeLimit(BaseException):
+    """As a time limit does it, so that nobody takes it for an error."""
+
+
+class Failure(Exception):
+    """As a time limit shouldn't do it, but does: websockets handles an Exception differently."""
+
+
+@contextlib.contextmanager
+def struck(at, exc):
+    """Raise at the line event of that number; yield a list that tells where."""
+
+    def trace(frame, event, arg):
+        nonlocal remaining
+        if not frame.f_code.co_filename.startswith(FOLDER):
+            return None
+        if event == "line":
+            remaining -= 1
+            if remaining == 0:
+                where.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
+                raise exc
+        return trace
+
+    where, remaining, before = [], at, sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield where
+    finally:
+        sys.settrace(before)
+
+
+@pytest.fixture
+def server_side():
+    """Yield a URI, and the connections that are open on the server's side."""
+
+    def echo(websocket):
+        connections.add(websocket)
+        try:
+            for message in websocket:
+                websocket.send(message)
+        finally:
+            connections.discard(websocket)
+
+    connections = set()
+    with serving(echo) as uri:
+        yield uri, connections
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(_pool, "PING_AFTER", 0)
+    monkeypatch.setattr(_pool, "CLOSE_TIMEOUT", 0.5)
+
+
+def borrow(pool, fails=False):
+    with pool.connection() as websocket:
+        if fails:
+            raise LookupError
+        return websocket
+
+
+def idle(pool):
+    borrow(pool)
+
+
+def fresh(pool):
+    pass
+
+
+def outdated(pool):
+    websocket = borrow(pool)
+    pool._opened_at[websocket] -= pool.max_lifetime
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(
+    ("prepare", "exception"),
+    [(fresh, TimeLimit), (fresh, Failure), (idle, TimeLimit), (outdated, TimeLimit)],
+)
+def test_borrower_interrupted_at_every_line(server_side, quick, prepare, fails, exception):
+    uri, connections = server_side
+    for at in range(1, ENOUGH):
+        with ConnectionPool(uri, max_size=1, compression=None) as pool:
+            prepare(pool)
+            with struck(at, exception()) as where, contextlib.suppress(exception, LookupError):
+                borrow(pool, fails)
+            if not where:
+                break
+            in_another_thread(check_nothing_is_lost, pool, where)
+        assert pool.get_stats()["pool_size"] == 0, where
+        assert _ending.wait_until(lambda: not connections, 5), where
+    assert 30 < at < ENOUGH - 1
+
+
+def in_another_thread(function, *args):
+    """Call a function where a lock that this thread has kept would be missed."""
+
+    def call():
+        try:
+            function(*args)
+        except BaseException as exc:
+            raised.append(exc)
+
+    raised = []
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), args
+    assert raised == [], args
+
+
+def check_nothing_is_lost(pool, where):
+    with pool.connection(timeout=3) as websocket:
+        assert ask(websocket, "hello") == "hello"
+        # Nothing is lent twice, and nobody else has anything.
+        assert pool.get_stats()["pool_size"] == 1, where
+        with pytest.raises(PoolTimeout):
+            pool.connection(timeout=0.001).__enter__()
+    assert pool.get_stats()["pool_available"] == 1, where
+
+
+@contextlib.contextmanager
+def struck_quietly(at):
+    with contextlib.suppress(TimeLimit, PoolTimeout), struck(at, TimeLimit()) as where:
+        yield where
+
+
+@pytest.mark.timeout(120)
+def test_borrower_interrupted_while_he_waits(server_side, quick, monkeypatch):
+    """At every line; who comes after him isn't kept waiting."""
+    monkeypatch.setattr(_pool, "RECHECK_INTERVAL", 0.01)
+    uri, _ = server_side
+    for at in range(1, ENOUGH):
+        with ConnectionPool(uri, max_size=1, compression=None) as pool:
+            with pool.connection(), struck_quietly(at) as where:
+                pool.connection(timeout=0.001).__enter__()
+            if not where:
+                break
+            in_another_thread(check_nothing_is_lost, pool, where)
+    assert 30 < at < ENOUGH - 1
+
+
+@pytest.mark.timeout(120)
+def test_close_interrupted_at_every_line_is_completed_by_another(server_side, quick):
+    uri, connections = server_side
+    for at in range(1, ENOUGH):
+        pool = ConnectionPool(uri, compression=None)
+        with pool.connection(), pool.connection():
+            pass
+        with struck(at, TimeLimit()) as where, contextlib.suppress(TimeLimit):
+            pool.close()
+        if not where:
+            break
+        in_another_thread(pool.close)
+        assert pool.get_stats()["pool_size"] == 0, where
+        assert _ending.wait_until(lambda: not connections, 5), where
+    assert 30 < at < ENOUGH - 1
+
+
+def test_slot_of_a_borrower_who_vanished_is_free_at_the_next_borrow(server_side, quick):
+    """He never got as far as giving it back, not even in part."""
+    uri, _ = server_side
+    with ConnectionPool(uri, max_size=1) as pool:
+        ticket = _pool.Ticket()
+        pool._line.join(ticket)
+        pool._open(ticket, float("inf"))
+        [lost] = ticket.held
+        del ticket
+        with pool.connection(timeout=3) as websocket:
+            assert websocket is not lost
+            assert not lost.recv_events_thread.is_alive()
+            assert pool.get_stats()["pool_size"] == 1
+
+
+@pytest.mark.parametrize("exception", [TimeLimit, Failure])
+def test_interrupted_while_the_connection_is_made(exception):
+    """Its reader thread is running already, and the server never hears of it."""
+
+    def create(sock, protocol, **kwargs):
+        made = _pool.ClientConnection(sock, protocol, **kwargs)
+        readers.append(made.recv_events_thread)
+        raise exception
+
+    readers = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        uri = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        with ConnectionPool(uri, create_connection=create) as pool, pytest.raises(exception):
+            pool.connection().__enter__()
+        readers[0].join(5)
+        assert not readers[0].is_alive()
+        assert pool.get_stats()["pool_size"] == 0
