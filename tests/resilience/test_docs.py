@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from websockets_closefix.resilience._ending import wait_until
+
 from ..conftest import ROOT
 from .conftest import serving
 
@@ -36,6 +38,7 @@ def test_program(python, program):
     codes = []
     with serving(echo) as uri:
         result = python(program, WEBSOCKET_URI=uri)
+        wait_until(lambda: codes, 5)
     assert result.stdout.splitlines()[0] == "hello"
     assert codes == [1000]
 

@@ -207,6 +207,7 @@ def test_peer_of_a_discarded_connection_gets_a_normal_closure():
 
     with serving(remember) as uri, ConnectionPool(uri) as pool:
         websocket = leave_with_an_exception(pool, lambda websocket: None)
+        assert _ending.wait_until(lambda: closed, 5)
     assert closed == [1000]
     assert websocket.protocol.close_code == 1000
 

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import queue
 import weakref
 
 from websockets.sync.client import ClientConnection
+
+
+class Bell:
+    """
+    As :class:`threading.Event`, but for one who waits, and who mustn't keep anybody else waiting.
+
+    An event has a lock in it, which stays locked if a signal handler raises in the wrong place.
+
+    """
+
+    def __init__(self) -> None:
+        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def ring(self) -> None:
+        """Wake whoever waits, or will."""
+        if self._rings.empty():
+            self._rings.put(None)
+
+    def wait(self, timeout: float) -> None:
+        """Wait until it rings, if it hasn't yet, or until the timeout has elapsed."""
+        with contextlib.suppress(queue.Empty):
+            self._rings.get(timeout=timeout)
 
 
 class Ticket:
     """A borrower's place in the line, and the connections that he has in his hands."""
 
     def __init__(self) -> None:
-        self.called = threading.Event()
+        self.bell = Bell()
         self.held: tuple[ClientConnection, ...] = ()
         self.is_lent = False
         self.is_reusable = False
@@ -29,7 +52,7 @@ class Line:
     """
 
     def __init__(self) -> None:
-        self.left = threading.Event()  # set whenever somebody may have left
+        self.bell = Bell()  # rings whenever somebody may have left
         self._tickets: list[weakref.ref[Ticket]] = []
 
     def join(self, ticket: Ticket) -> None:
@@ -45,5 +68,5 @@ class Line:
     def call(self, size: int | None) -> None:
         """Wake those who are first, or everybody, and whoever waits for the line to end."""
         for ticket in self.tickets()[:size]:
-            ticket.called.set()
-        self.left.set()
+            ticket.bell.ring()
+        self.bell.ring()

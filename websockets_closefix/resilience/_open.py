@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from websockets.sync.client import ClientConnection, connect
 
-from ._ending import hang_up
+from ._ending import FAREWELL_TIMEOUT, hang_up, wait_until
 
 OPEN_TIMEOUT = 10
 """Seconds for opening a connection, as websockets has it, unless the caller says otherwise."""
@@ -51,6 +51,8 @@ def _create(
         register(websocket)
         return websocket
     except BaseException:
-        hang_up(sock)  # closing it, as connect() does, wouldn't wake a reader thread
-        sock.close()
+        # It has a reader thread, perhaps, which closes it. Closing it here, as connect() does,
+        # wouldn't wake that thread.
+        hang_up(sock)
+        wait_until(lambda: sock.fileno() == -1, FAREWELL_TIMEOUT)
         raise

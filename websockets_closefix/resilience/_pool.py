@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -108,6 +109,8 @@ class ConnectionPool:
         self.timeout: float = timeout
         self.max_idle: float = max_idle
         self.max_lifetime: float = max_lifetime
+        # Lest connect() call getLogger(), which keeps a lock if a signal handler raises in it.
+        connect_kwargs.setdefault("logger", logging.getLogger("websockets.client"))
         self._connect_kwargs = connect_kwargs
         self._closed = False
         self._start_empty()
@@ -176,8 +179,7 @@ class ConnectionPool:
         locked(self._lock, self._line.call, None)
         self._end(locked(self._lock, self._unheld))
         while self._borrowers() and (remaining := deadline - time.monotonic()) > 0:
-            self._line.left.wait(min(remaining, RECHECK_INTERVAL))
-            self._line.left.clear()
+            self._line.bell.wait(min(remaining, RECHECK_INTERVAL))
         for websocket in list(self._opened_at):
             hang_up(websocket.socket)
         self._end(locked(self._lock, self._unheld))
@@ -235,8 +237,7 @@ class ConnectionPool:
                 if (remaining := deadline - time.monotonic()) <= 0:
                     waited = time.monotonic() - started
                     raise PoolTimeout(f"no connection was returned within {waited:.1f} seconds")
-                ticket.called.wait(min(remaining, RECHECK_INTERVAL))
-                ticket.called.clear()
+                ticket.bell.wait(min(remaining, RECHECK_INTERVAL))
         finally:
             self._count("requests_wait_ms", int(1000 * (time.monotonic() - started)))
 
