@@ -32,7 +32,17 @@ class Cell(NamedTuple):
         return {**FAULTS[self.fault].options, **MEANWHILE[self.meanwhile].options}
 
 
-EVERYTHING = [(fault, list(ACTIVITIES), "-") for fault, it in FAULTS.items() if not it.options]
+# These end whatever the connection is used for.
+ENDS = [
+    "RST",
+    "FIN without a close frame",
+    "close frame never answered",
+    "peer killed with SIGKILL",
+    "peer stops reading, then RST",
+    "TLS without close_notify",
+    "close frame, then FIN",
+]
+EVERYTHING = [(fault, list(ACTIVITIES), "-") for fault in ENDS]
 COMMON = ["RST", "FIN without a close frame", "close frame never answered"]
 COMPANY = [
     *((fault, ["idle", "sending", "closing"], "a receiver waits") for fault in COMMON),
@@ -45,6 +55,10 @@ COMPANY = [
     *((fault, ["sending", "closing"], "another thread closes") for fault in COMMON),
     ("RST", ["closing"], "messages are unread, a ping is pending"),
     ("keepalive never answered", ["idle", "receiving"], "-"),
+    ("invalid UTF-8", ["receiving"], "-"),
+    ("ping, close frame, then FIN", ["closing"], "-"),
+    ("messages nobody reads", ["closing"], "-"),
+    ("messages nobody reads", ["closing"], "another thread closes"),
 ]
 
 

@@ -82,6 +82,43 @@ KNOWN = (
         {"NoneType"},
         "A server notes `InvalidStatus` where `process_request` turned a client away, before 14.0.",
     ),
+    Difference(
+        "11.0",
+        "14.0",
+        r"invalid UTF-8 \| .*",
+        r"receiving|recv\(\) afterwards",
+        {"ConnectionClosedError received None sent None"},
+        {"ConnectionClosedError received None sent 1007"},
+        "Before 14.0 invalid UTF-8 ends a connection without a close frame, where 1007 is due.",
+    ),
+    Difference(
+        "11.0",
+        "14.0",
+        r"invalid UTF-8 \| .*",
+        r"internal errors",
+        {"unexpected internal error: UnicodeDecodeError"},
+        {""},
+        "Before 14.0 invalid UTF-8 is logged as an unexpected internal error.",
+    ),
+    Difference(
+        "14.0",
+        "17.4",
+        r"invalid UTF-8 \| .*",
+        r"cause of (receiving|recv\(\) afterwards)",
+        {"TimeoutError"},
+        {"UnicodeDecodeError"},
+        "From 14.0 to 17.1 the cause of an end with 1007 is the peer's silence, "
+        "not the `UnicodeDecodeError`.",
+    ),
+    Difference(
+        "11.0",
+        "13.0",
+        r"ping, close frame, then FIN \| .* \| closing \| -",
+        r"recv\(\) afterwards",
+        {"ConnectionClosedError received None sent 1000"},
+        {"ConnectionClosedOK received 1000 sent 1000"},
+        "Before 13.0 a ping that crosses our close frame fails the connection.",
+    ),
 )
 
 

@@ -9,6 +9,9 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
+from websockets.frames import Close, Frame, Opcode
+from websockets.protocol import SERVER
+
 from websockets_closefix import _provoke
 
 from .bounded import PATIENCE, Act
@@ -67,6 +70,22 @@ def stops_reading(connection, peer):
     assert not filler.hangs()
 
 
+def sends(*frames, then_end=True):
+    """Have the peer send such frames in one go, and no more."""
+
+    @contextlib.contextmanager
+    def prepare(connection, peer):
+        def strike():
+            mask = connection.protocol.side is SERVER
+            peer.sendall(b"".join(frame.serialize(mask=mask) for frame in frames))
+            if then_end:
+                peer.shutdown(socket.SHUT_WR)
+
+        yield strike
+
+    return prepare
+
+
 @contextlib.contextmanager
 def nothing(connection, peer):
     """The connection itself finds that the peer doesn't answer."""
@@ -78,6 +97,12 @@ def wait_for_data(peer):
     select.select([peer], [], [], PATIENCE)
 
 
+CLOSE = Frame(Opcode.CLOSE, Close(1000, "").serialize())
+GOING_AWAY = Frame(Opcode.CLOSE, Close(1001, "").serialize())
+PING = Frame(Opcode.PING, b"ping")
+TEXT = Frame(Opcode.TEXT, b"unread")
+INVALID_TEXT = Frame(Opcode.TEXT, b"\xff")
+
 FAULTS = {
     "RST": Fault(reset),
     "FIN without a close frame": Fault(end_without_close_frame),
@@ -85,6 +110,10 @@ FAULTS = {
     "peer killed with SIGKILL": Fault(killed),
     "peer stops reading, then RST": Fault(stops_reading),
     "TLS without close_notify": Fault(end_without_close_frame, secure=True),
+    "close frame, then FIN": Fault(sends(GOING_AWAY)),
+    "ping, close frame, then FIN": Fault(sends(PING, CLOSE)),
+    "invalid UTF-8": Fault(sends(INVALID_TEXT, then_end=False)),
+    "messages nobody reads": Fault(sends(*400 * [TEXT], then_end=False)),
     "keepalive never answered": Fault(
         nothing, options={"ping_interval": 0.02, "ping_timeout": 0.05}
     ),
