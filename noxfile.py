@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import nox
+from packaging.version import Version  # nox needs it, too
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = [
@@ -32,9 +33,6 @@ NEWEST = CLEAN[-1]
 
 # One each of what is under test: a release with the flaws of one age of websockets.
 OF_EACH_AGE = ["11.0.3", "13.0.1", "14.1", "15.0.1"]
-
-# The last one of which the explorations have a model.
-CLEAN_AND_EXPLORED = "16.1.1"
 
 # The tests wait more than they compute.
 IN_PARALLEL = ["pytest", "--numprocesses=4"]
@@ -153,11 +151,12 @@ def benchmarks(session: nox.Session) -> None:
 
 
 def explore_schedules(session: nox.Session, websockets: str, *arguments: str) -> None:
-    """Compare the shim with upstream's cures and with a clean release."""
+    """Compare the shim with upstream's cures and with the next clean release."""
     session.install("-e", ".[test]", "frontrun==0.7.0")
     session.install(f"websockets=={websockets}")
-    clean = Path(put_releases(session, [CLEAN_AND_EXPLORED]), CLEAN_AND_EXPLORED)
-    session.run("python", "-m", "tests.schedules", "--clean", str(clean), *arguments)
+    clean = next(release for release in CLEAN if Version(release) > Version(websockets))
+    folder = str(Path(put_releases(session, [clean]), clean))
+    session.run("python", "-m", "tests.schedules", "--clean", folder, *arguments)
 
 
 def put_releases(session: nox.Session, releases: list[str]) -> str:
