@@ -201,3 +201,11 @@ def test_each_flaw_has_a_room_with_its_wrappers():
         assert {method.partition(".")[2] for method in flaw.wrapped} <= functions
         assert flaw.symptom
         assert flaw.name in (f"issue {flaw.issue}", "early reader")
+
+
+def test_each_room_is_found_by_what_freezes_programs():
+    """By import statements alone, as PyInstaller goes through them."""
+    source = Path(_gate.__file__).with_name("_wrap.py").read_text(encoding="utf-8")
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    names = {name.name for node in imports if node.module == "_flaws" for name in node.names}
+    assert names >= {flaw.room for flaw in FLAWS}

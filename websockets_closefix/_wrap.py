@@ -7,13 +7,24 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import websockets_closefix
 
 from ._flaws import FLAWS, Flaw
 from ._gate import Verdict
 from ._layers import definition, is_ours, layers
+
+if TYPE_CHECKING:
+    # What freezes a program (PyInstaller) looks for import statements, and finds them here too.
+    from ._flaws import (  # noqa: F401
+        early_reader,
+        issue_1336,
+        issue_1449,
+        issue_1555,
+        issue_1558,
+        issue_1662,
+    )
 
 
 def put_on_all(verdicts: Iterable[Verdict], connection_module: ModuleType) -> list[Exception]:
@@ -53,7 +64,8 @@ def take_off_all(connection_module: ModuleType) -> None:
 
 def load_room(flaw: Flaw) -> None:
     """Import what :func:`put_on` needs, which must not import: wrapt, and the flaw's wrappers."""
-    importlib.import_module("wrapt")
+    import wrapt  # noqa: F401
+
     importlib.import_module(f"{__package__}._flaws.{flaw.room}")
 
 
