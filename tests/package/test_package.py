@@ -25,7 +25,7 @@ from ..test_readme import blocks
 
 pytestmark = [
     pytest.mark.skipif("DIST" not in os.environ, reason="nox -s package builds what is installed"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
 ]
 
 INSTALL_FROM_CHECKOUT, ENABLE, RUN, REMOVE, TEST = blocks("sh")
@@ -42,7 +42,7 @@ class Environment(NamedTuple):
         return run(
             ["sh", "-e", "-c", commands],
             code=code,
-            timeout=110,
+            timeout=280,
             cwd=self.working_directory,
             env={
                 **inherited,
