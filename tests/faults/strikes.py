@@ -63,7 +63,7 @@ def killed(connection, peer):
 @contextlib.contextmanager
 def stops_reading(connection, peer):
     """Somebody is blocked in sendall(), and holds the mutex, when the peer gives up."""
-    filler = Act.started(lambda: connection.send(b"x" * 2**26))
+    filler = Act.started(lambda: connection.send(b"x" * 2**24))
     wait_for_data(peer)
     with reset(connection, peer) as strike:
         yield strike
