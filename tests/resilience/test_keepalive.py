@@ -295,3 +295,11 @@ def test_failing_a_connection_whose_mutex_somebody_keeps(echo_uri):
     with pytest.raises(ConnectionClosedError) as raised:
         websocket.recv(timeout=5)
     assert raised.value.sent is None
+
+
+def test_waits_for_nothing_once_the_block_has_ended(echo_uri):
+    websocket = open_connection(echo_uri, **OFF)
+    with keepalive(websocket) as alive:
+        pass
+    assert not alive._wait_for(threading.Event(), 300)
+    websocket.close()

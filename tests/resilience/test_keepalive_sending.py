@@ -12,6 +12,7 @@ from websockets.sync.client import unix_connect
 
 from websockets_closefix import _provoke
 from websockets_closefix.resilience import _user_timeout, keepalive
+from websockets_closefix.resilience._state import can_send
 
 from ..peers import client_context, server_context, tls_peer
 from .conftest import serving
@@ -139,12 +140,10 @@ def test_slow_upload_survives():
 
 def fill(websocket):
     """Fill the send buffer, so that the next byte would block, as if by luck."""
-    sock = websocket.socket
-    sock.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:
-            sock.send(b"\x8a\x80\0\0\0\0" * 1000)  # pongs, which nobody reads
-    sock.setblocking(True)
+            # Pongs, which nobody reads. Not setblocking(), which would disturb the reader thread.
+            websocket.socket.send(b"\x8a\x80\0\0\0\0" * 1000, socket.MSG_DONTWAIT)
 
 
 def test_ping_does_not_block_on_a_full_buffer():
@@ -232,3 +231,20 @@ def test_platform_without_the_option(echo_uri, monkeypatch):
         wait_until(lambda: alive.latency > 0)
         assert alive._user_timeout is None
     websocket.close()
+
+
+def test_ends_with_a_connection_that_cannot_be_written_to():
+    with never_reading() as uri:
+        websocket = _provoke.open_connection(uri, compression=None, **OFF)
+        fill(websocket)
+        with keepalive(websocket, ping_interval=0.01, ping_timeout=None) as alive:
+            assert not can_send(websocket)
+            _provoke.hang_up(websocket.socket)
+            alive._thread.join(5)
+            assert not alive._thread.is_alive()
+
+
+def test_closed_socket_keeps_nobody_waiting(echo_uri):
+    websocket = _provoke.open_connection(echo_uri, **OFF)
+    websocket.close()
+    assert can_send(websocket)

@@ -126,3 +126,26 @@ def test_pool_that_is_gone_is_forgotten(echo_uri):
     pool.close()
     del pool
     assert not [each for each in _pool.pools if each.uri == echo_uri]
+
+
+def test_child_that_ends_as_any_process_does(echo_uri, python):
+    """With a pool that both close at exit."""
+    result = python(
+        "import atexit, os, sys, warnings\n"
+        "from websockets_closefix.resilience import ConnectionPool\n"
+        "warnings.simplefilter('ignore')\n"
+        "def ask():\n"
+        "    with pool.connection() as websocket:\n"
+        "        websocket.send(str(os.getpid()))\n"
+        "        return websocket.recv(timeout=5) == str(os.getpid())\n"
+        "pool = ConnectionPool(os.environ['WEBSOCKET_URI'])\n"
+        "atexit.register(lambda: print(pool.get_stats()['pool_size'], flush=True))\n"
+        "atexit.register(pool.close)\n"
+        "assert ask()\n"
+        "if os.fork():\n"
+        "    assert os.wait()[1] == 0\n"
+        "sys.exit(not ask())\n",
+        WEBSOCKET_URI=echo_uri,
+    )
+    assert result.stdout.split() == ["0", "0"]
+    assert result.stderr == ""
