@@ -37,7 +37,7 @@ def stay_connected(uri: str) -> None:
 
 
 def share(uri: str) -> None:
-    with ConnectionPool(uri, min_size=1, max_size=4, timeout=30.0) as pool:
+    with ConnectionPool(uri, max_size=4, timeout=30.0) as pool:
         with pool.connection() as websocket:
             connection: ClientConnection = websocket
             connection.send("hello")
