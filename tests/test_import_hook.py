@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import importlib
 import importlib.machinery
@@ -9,7 +10,6 @@ import importlib.util
 import inspect
 import pickle
 import sys
-import threading
 import types
 
 import pytest
@@ -228,43 +228,69 @@ class Faster:
         return None
 
 
-@pytest.fixture
-def called_back(hooked, monkeypatch):
-    """Wait for the callback, which comes from another thread."""
-    event = threading.Event()
-    monkeypatch.setattr(sys.meta_path[0], "on_executed", lambda module: event.set())
-    return event
+def ask_for_anything():
+    importlib.util.find_spec("another_module")
 
 
-def test_catches_up_when_it_is_asked_for_anything(hooked, called_back):
-    finder = sys.meta_path[0]
+def test_catches_up_when_it_is_asked_for_anything(hooked):
     sys.meta_path.insert(0, Faster)
     module = importlib.import_module(NAME)
-    assert not called_back.is_set()
-    importlib.util.find_spec("another_module")
-    assert called_back.wait(10)
-    while finder.done is not module:
-        assert finder.taken is module
-    called_back.clear()
-    importlib.util.find_spec("another_module")
-    assert finder.taken is finder.done
-    assert not called_back.is_set()
-
-
-def test_catches_up_no_more_when_the_interpreter_is_shutting_down(hooked, monkeypatch):
-    def refuse(function, arguments):
-        raise RuntimeError("can't create new thread at interpreter shutdown")
-
-    monkeypatch.setattr(_import_hook._thread, "start_new_thread", refuse)
-    sys.meta_path.insert(0, Faster)
-    importlib.import_module(NAME)
-    importlib.util.find_spec("another_module")
     assert hooked == []
+    ask_for_anything()
+    assert hooked == [module]
+    ask_for_anything()
+    assert hooked == [module]
+
+
+def test_catches_up_only_when_nothing_is_half_way(hooked, tmp_path):
+    """Else the callback might meet a module that is being executed, or execute it twice."""
+    source = tmp_path / "hooked_package" / "hooked_module.py"
+    source.write_text("import importlib.util\nimportlib.util.find_spec('another_module')\n")
+    sys.meta_path.insert(0, Faster)
+    module = importlib.import_module(NAME)
+    assert hooked == []
+    ask_for_anything()
+    assert hooked == [module]
+
+
+def test_callback_that_needs_what_is_about_to_be_imported(hooked, tmp_path, monkeypatch):
+    (tmp_path / "needed.py").write_text("import builtins; builtins.executed += 1\n")
+    monkeypatch.setattr(builtins, "executed", 0, raising=False)
+    seen = []
+
+    def on_executed(module):
+        importlib.import_module("needed")
+        seen.append(module)
+
+    finder = sys.meta_path[0]
+    monkeypatch.setattr(finder, "on_executed", on_executed)
+    sys.meta_path.insert(0, Faster)
+    module = importlib.import_module(NAME)
+    importlib.import_module("needed")
+    del sys.modules["needed"]
+    assert builtins.executed == 1
+    assert seen == []
+    ask_for_anything()
+    del sys.modules["needed"]
+    assert seen == [module]
+    assert finder.catching_up == {}
+
+
+def test_lazy_module_is_left_alone_until_it_is_used(hooked):
+    spec = importlib.util.find_spec(NAME)
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = sys.modules[NAME] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    ask_for_anything()
+    assert hooked == []
+    assert type(module) is not types.ModuleType
+    assert module.value == 1
+    assert hooked == [module]
 
 
 def test_a_purged_module_is_none_to_catch_up_with(hooked, monkeypatch):
     importlib.import_module(NAME)
     del sys.modules[NAME]
-    importlib.util.find_spec("another_module")
+    ask_for_anything()
     assert sys.meta_path[0].taken is None
     assert len(hooked) == 1

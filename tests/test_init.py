@@ -305,17 +305,26 @@ def test_hook_that_is_faster(python):
 def test_hook_that_is_faster_and_nobody_asks_for_the_status(python):
     """The next import of anything makes up for it."""
     result = python(
-        SHOW + FASTER + "import threading, time, websockets.sync.client\n"
+        SHOW + FASTER + "import threading, websockets.sync.client\n"
         "try: import a_module_that_nobody_has\n"
         "except ImportError: pass\n"
-        "from websockets_closefix import _import_hook\n"
-        "finder = _import_hook.installed(websockets_closefix.CONNECTION_MODULE)\n"
-        "deadline = time.monotonic() + 10\n"
-        "while finder.done is None and time.monotonic() < deadline: time.sleep(0.01)\n"
-        "print('websockets_closefix._wrap' in sys.modules)\n"
+        "print('websockets_closefix._wrap' in sys.modules, threading.active_count())\n"
         "show()"
     )
-    assert result.stdout.splitlines() == ["True", f"applied {VERSION}"]
+    assert result.stdout.splitlines() == ["True 1", f"applied {VERSION}"]
+
+
+def test_lazy_import_recipe_of_the_standard_library(python):
+    result = python(
+        SHOW + "import importlib.util\n"
+        "name = websockets_closefix.CONNECTION_MODULE\n"
+        "spec = importlib.util.find_spec(name)\n"
+        "spec.loader = importlib.util.LazyLoader(spec.loader)\n"
+        "module = sys.modules[name] = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(module)\n"
+        "show(); import websockets.sync.client; show()"
+    )
+    assert result.stdout.splitlines() == [f"armed {VERSION}", f"{expected()} {VERSION}"]
 
 
 def test_typeguard(python):
@@ -388,6 +397,55 @@ def test_broken_wrapt(python, tmp_path):
     )
     assert result.stdout.splitlines() == [f"unrecognised {VERSION}", "broken wrapt"]
     assert result.stderr.count("RuntimeWarning: websockets-closefix couldn't be applied") == 1
+
+
+BROKEN_WRAPT = "sys.modules['wrapt'] = None\n"
+
+
+@has_some
+@pytest.mark.parametrize(
+    "stderr", ["sys.stderr.close()", "sys.stderr = None", "sys.stderr = open('/dev/full', 'w', 1)"]
+)
+@pytest.mark.parametrize("option", ["-Walways", "-Werror"])
+def test_warning_that_cannot_be_written(python, stderr, option):
+    result = python(
+        f"{SHOW}{BROKEN_WRAPT}{stderr}\n"
+        "import websockets.sync.client; websockets_closefix.apply(); show(); sys.stderr = None",
+        option,
+    )
+    assert result.stdout.splitlines() == [f"unrecognised {VERSION}"]
+
+
+@has_some
+def test_time_limit_that_strikes_during_the_repair(python):
+    """It comes out of the import statement, as it would without the shim; the next one repairs."""
+    result = python(
+        SHOW + "import signal\n"
+        "class TimeLimit(Exception): pass\n"
+        "def strike(*args): raise TimeLimit\n"
+        "signal.signal(signal.SIGALRM, strike)\n"
+        "class Finder:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'wrapt':\n"
+        "            sys.meta_path.remove(Finder); signal.raise_signal(signal.SIGALRM)\n"
+        "sys.meta_path.insert(0, Finder)\n"
+        "try: import websockets.sync.client\n"
+        "except TimeLimit: print('time limit')\n"
+        "import websockets.sync.client; show()"
+    )
+    assert result.stdout.splitlines() == ["time limit", f"applied {VERSION}"]
+    assert result.stderr == ""
+
+
+def test_apply_in_a_signal_handler_during_unapply(python):
+    result = python(
+        SHOW + "import signal; show()\n"
+        "signal.signal(signal.SIGALRM, lambda *args: websockets_closefix.apply())\n"
+        "with websockets_closefix._lock: signal.raise_signal(signal.SIGALRM)\n"
+        "show()"
+    )
+    assert result.stdout.splitlines() == ["armed None", "armed None"]
 
 
 def test_import_hook_that_cannot_be_installed(python):

@@ -234,6 +234,37 @@ def test_replaced_close_socket_is_left_alone(close_socket):
     assert vars(Connection)["close_socket"] is somebody_elses
 
 
+class Proxy:
+    """As werkzeug's LocalProxy: whatever it is asked, it raises outside of its context."""
+
+    def __getattr__(self, name):
+        raise RuntimeError("working outside of the application's context")
+
+
+class Endless:
+    """As a proxy of a remote object: each attribute is another one."""
+
+    __name__ = "close_socket"
+
+    def __getattr__(self, name):
+        return Endless()
+
+
+@has_flaw("issue_1558")
+@pytest.mark.parametrize("kind", [Proxy, Endless])
+def test_patch_that_reads_a_strange_variable(close_socket, kind):
+    websockets_closefix.unapply()
+    variable = kind()
+    original = Connection.close_socket
+
+    def patched(self):
+        assert variable is not None
+        original(self)
+
+    Connection.close_socket = patched
+    assert websockets_closefix.apply(strict=True).state == "applied"
+
+
 @each_wrapped_method
 def test_subclass_in_the_place_of_the_class(monkeypatch, owner, name):
     """An application, or its monitoring, has put it there; websockets' own class is repaired."""

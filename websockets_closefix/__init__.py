@@ -78,7 +78,7 @@ def unapply() -> "Status":
         _enabled = False
         # A module that another thread is half-way through importing has no Connection: then there
         # is nothing to take off yet, and _wrap_methods() is going to see that it isn't wanted.
-        module = sys.modules.get(CONNECTION_MODULE)
+        module = _import_hook.loaded(CONNECTION_MODULE)
         wrap = sys.modules.get(f"{__name__}._wrap")
         take_off_all = getattr(wrap, "take_off_all", None)
         if hasattr(module, "Connection") and take_off_all is not None:
@@ -117,13 +117,13 @@ _enabled = False
 
 # Serialises putting on, taking off and counting. Nothing is imported while it is held: an importing
 # thread holds import locks when it gets here, so the order is always import locks first, then this.
-_lock = _thread.allocate_lock()
+_lock = _thread.RLock()  # re-entrant, since a signal handler may apply or unapply, too
 
 
 def _renew_lock() -> None:
     """Forget who held the lock in the parent process, whose other threads aren't here."""
     global _lock
-    _lock = _thread.allocate_lock()
+    _lock = _thread.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -149,7 +149,7 @@ def _arm(*, strict: bool = False) -> None:
         if strict:
             raise
         _warn(exc)
-    module = sys.modules.get(CONNECTION_MODULE)
+    module = _import_hook.loaded(CONNECTION_MODULE)
     if module is not None:
         _repair(module, strict=strict)
 
@@ -157,7 +157,7 @@ def _arm(*, strict: bool = False) -> None:
 def _catch_up() -> None:
     """Repair what came into ``sys.modules`` past the import hook, before anybody looks at it."""
     finder = _import_hook.installed(CONNECTION_MODULE)
-    module = sys.modules.get(CONNECTION_MODULE)
+    module = _import_hook.loaded(CONNECTION_MODULE)
     if finder is None or module is None or module is finder.done:
         return
     if hasattr(module, "Connection"):
@@ -190,6 +190,8 @@ def _repair(module: "ModuleType", *, strict: bool = False) -> None:
 
 
 def _warn(failure: Exception) -> None:
+    if _comes_from_a_signal_handler(failure):
+        raise failure  # a time limit, say, that struck here by chance
     message = str(failure)
     if not isinstance(failure, UnrecognisedWebsockets):
         message = (
@@ -204,7 +206,23 @@ def _warn(failure: Exception) -> None:
     try:
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     except Exception:  # python -W error: said all the same, but nothing stops for it
-        print(message, file=sys.stderr)
+        try:
+            sys.stderr.write(f"{message}\n")
+        except Exception:
+            return  # it is closed, or there is none
+
+
+def _comes_from_a_signal_handler(exc: Exception) -> bool:
+    import _signal  # type: ignore[import-not-found]  # built in
+
+    handlers = [_signal.getsignal(number) for number in range(1, _signal.NSIG)]
+    codes = [handler.__code__ for handler in handlers if hasattr(handler, "__code__")]
+    traceback = exc.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def _importers() -> "list[tuple[object, str]]":

@@ -63,6 +63,23 @@ def is_found(finder: "Any", fullname: str) -> bool:
         return False
 
 
+def loaded(fullname: str) -> "Optional[ModuleType]":
+    """Return what is in ``sys.modules``, unless it is lazy: looking at that would execute it."""
+    module = sys.modules.get(fullname)
+    return None if type(module).__name__ == "_LazyModule" else module
+
+
+def is_half_way(module: "ModuleType") -> bool:
+    """Tell whether a module is being executed."""
+    if type(module) is not type(sys):
+        return False
+    return getattr(vars(module).get("__spec__"), "_initializing", False)
+
+
+class Postponed(BaseException):
+    """Ends a callback that wants to import what is about to be imported."""
+
+
 PROBE = "websockets_closefix hooks "
 """Prefix of a name that nobody imports; our finder answers to it."""
 
@@ -74,9 +91,10 @@ class Finder:
         self.fullname = fullname
         self.on_executed = on_executed
         # What is there already is the business of whoever installs this.
-        self.taken: Optional[ModuleType] = sys.modules.get(fullname)  # or being called back for
+        self.taken: Optional[ModuleType] = loaded(fullname)  # or being called back for
         self.done = self.taken
         self.asking: set[int] = set()
+        self.catching_up: dict[int, str] = {}  # what was asked for, by thread
 
     def find_spec(
         self,
@@ -87,8 +105,10 @@ class Finder:
         """See :meth:`importlib.abc.MetaPathFinder.find_spec`."""
         if fullname == self.fullname:
             return self.find_hooked(path, target)
-        if sys.modules.get(self.fullname) is not self.taken:
-            self.catch_up()
+        if self.catching_up and self.catching_up.get(_thread.get_ident()) == fullname:
+            raise Postponed
+        if loaded(self.fullname) is not self.taken:
+            self.catch_up(fullname)
         if fullname == PROBE + self.fullname:
             return type(sys.__spec__)(fullname, None)
         return None
@@ -125,21 +145,30 @@ class Finder:
             del finders[: finders.index(self) + 1]
         return [finder for finder in finders if hasattr(finder, "find_spec")]
 
-    def catch_up(self) -> None:
+    def catch_up(self, fullname: str) -> None:
         """
         Call back for a module that came into ``sys.modules`` without this finder.
 
         Another finder was faster (typeguard's, jaxtyping's), or a thread was half-way through the
-        import when this one was installed. In a thread of its own, because the callback imports:
-        here that might execute a module twice which this thread is half-way through importing.
+        import when this one was installed. The callback imports; so that no module is executed
+        twice, or met half-way, it waits for a moment in which nothing else is being imported but
+        ``fullname``, and gives up, until something else is asked for, if it needs that itself.
 
         """
-        self.taken = sys.modules.get(self.fullname)
-        if self.taken is not None:
-            try:
-                _thread.start_new_thread(self.call_back, (self.taken,))
-            except RuntimeError:  # the interpreter is shutting down, or is one without threads
-                return
+        module = loaded(self.fullname)
+        if module is None:
+            self.taken = self.done = None
+            return
+        if any(map(is_half_way, list(sys.modules.values()))):
+            return
+        thread = _thread.get_ident()
+        self.catching_up[thread] = fullname
+        try:
+            self.call_back(module)
+        except Postponed:
+            self.taken = None
+        finally:
+            self.catching_up.pop(thread, None)
 
     def call_back(self, module: "ModuleType") -> None:
         """Call back for a module, once it has been executed."""

@@ -37,18 +37,29 @@ def layers(owner: type, name: str) -> list[Any]:
     """
     seen: list[Any] = []
     pending = [vars(owner).get(name)]
-    while pending:
-        layer = pending.pop()
+    while pending and len(seen) < MOST_LAYERS:
+        layer = pending.pop(0)
         if layer is None or any(layer is other for other in seen):
             continue
         seen.append(layer)
-        if hasattr(layer, "__wrapped__"):
-            pending.append(layer.__wrapped__)
+        wrapped = attribute(layer, "__wrapped__")
+        if wrapped is not None:
+            pending.append(wrapped)
         elif isinstance(layer, FunctionType):
-            pending += [
-                value for value in variables_of(layer) if getattr(value, "__name__", None) == name
-            ]
+            pending += [v for v in variables_of(layer) if attribute(v, "__name__") == name]
     return seen
+
+
+MOST_LAYERS = 100
+"""An object may have another ``__wrapped__`` each time it is asked."""
+
+
+def attribute(value: Any, name: str) -> Any:
+    """Return an attribute; None where somebody's object, a proxy, say, can't or won't tell."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
 
 
 def is_ours(layer: Any) -> bool:

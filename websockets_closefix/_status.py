@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Literal, NamedTuple
@@ -57,7 +56,7 @@ class Status(NamedTuple):
 def derive(*, enabled: bool, switched_off: bool) -> Status:
     """Look at the environment, at ``sys.modules`` and at the code of websockets."""
     version = _gate.websockets_version()
-    module = sys.modules.get(CONNECTION_MODULE)
+    module = _import_hook.loaded(CONNECTION_MODULE)
     # Without a Connection, another thread is half-way through importing it.
     is_imported = module is not None and hasattr(module, "Connection")
     verdicts = _gate.examine(module) if module is not None and is_imported else []

@@ -133,3 +133,31 @@ def test_reader_thread_does_not_wait_for_itself():
 def test_called_through_the_class():
     with opened("client", fragments, close_timeout=0.1) as websocket:
         assert Connection.recv(websocket, 5) == "onetwothree"
+
+
+OPTIMIZED = """
+import threading
+import websockets_closefix
+from websockets_closefix import _provoke
+from websockets_closefix._provoke import issue_1449
+
+if not SHIM:
+    websockets_closefix.unapply()
+
+def receive(websocket):
+    try:
+        websocket.recv()
+    except Exception as exc:
+        print(type(exc).__name__, websocket.protocol.state.name)
+
+issue_1449.close_while("client", receive)
+"""
+
+
+@pytest.mark.skipif("issue_1336" in flaws_of_the_release(), reason="there recv() isn't woken early")
+@pytest.mark.parametrize(("shim", "closed"), [(False, False), (True, True)])
+def test_optimized_python(python, shim, closed):
+    """It strips the assertion, and recv() raises while the connection isn't CLOSED yet."""
+    name, state = python(f"SHIM = {shim}\n{OPTIMIZED}", "-O").stdout.split()
+    assert name == "ConnectionClosedError"
+    assert (state == "CLOSED") is closed

@@ -53,8 +53,8 @@ def recv(
     """
     try:
         return wrapped(*args, **kwargs)
-    except AssertionError as exc:
-        if str(exc) != NOT_CLOSED:
+    except Exception as exc:
+        if not came_too_early(exc, instance):
             raise
     raise connection_closed(instance)
 
@@ -74,10 +74,18 @@ def receive_frames(frames: Iterator[Any], instance: Connection) -> Iterator[Any]
     try:
         yield from frames
         return
-    except AssertionError as exc:
-        if str(exc) != NOT_CLOSED:
+    except Exception as exc:
+        if not came_too_early(exc, instance):
             raise
     raise connection_closed(instance)
+
+
+def came_too_early(exc: Exception, connection: Connection) -> bool:
+    """Tell whether ``recv()`` asked for the exception of a connection that isn't CLOSED yet."""
+    if isinstance(exc, AssertionError):
+        return str(exc) == NOT_CLOSED
+    # python -O strips the assertion; what is raised then is a ConnectionClosed too early.
+    return hasattr(exc, "rcvd") and connection.protocol.state.name != "CLOSED"
 
 
 def connection_closed(connection: Connection) -> ConnectionClosed:
