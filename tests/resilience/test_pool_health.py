@@ -271,9 +271,13 @@ def test_unreadable_text_is_dropped_with_the_rest(impatient):
                 for _ in range(40):
                     websocket.protocol.send_text(b"\xff")
 
+    def is_there(websocket):
+        # 13.1 decodes, and fails, before the message is read.
+        return _pool.has_unread(websocket) or not websocket.recv_events_thread.is_alive()
+
     def subscribe(websocket):
         websocket.send("go on")
-        assert _ending.wait_until(lambda: _pool.has_unread(websocket), 5)
+        assert _ending.wait_until(lambda: is_there(websocket), 5)
 
     with serving(push_nonsense) as uri, ConnectionPool(uri, timeout=5) as pool:
         websocket = leave_with_an_exception(pool, subscribe)
