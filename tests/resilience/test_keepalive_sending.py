@@ -12,6 +12,7 @@ from websockets.sync.client import unix_connect
 
 from websockets_closefix import _provoke
 from websockets_closefix.resilience import _user_timeout, keepalive
+from websockets_closefix.resilience._ending import hang_up
 from websockets_closefix.resilience._state import can_send
 
 from ..peers import client_context, server_context, tls_peer
@@ -62,7 +63,7 @@ def test_peer_that_takes_nothing_is_noticed_in_the_middle_of_send(secure):
         with keepalive(websocket, ping_interval=0.2, ping_timeout=0.2):
             sender.join(10)
             hung = sender.is_alive()
-            _provoke.hang_up(websocket.socket)
+            hang_up(websocket.socket)
         sender.join(5)
     assert not hung
     assert len(raised) == 1
@@ -191,7 +192,7 @@ def test_without_ping_timeout_nobody_is_given_up():
             assert alive._thread.is_alive()
             assert not HAS_USER_TIMEOUT or user_timeout(websocket) == before
         assert not alive._thread.is_alive()
-        _provoke.hang_up(websocket.socket)
+        hang_up(websocket.socket)
         websocket.recv_events_thread.join(5)
 
 
@@ -239,7 +240,7 @@ def test_ends_with_a_connection_that_cannot_be_written_to():
         fill(websocket)
         with keepalive(websocket, ping_interval=0.01, ping_timeout=None) as alive:
             assert not can_send(websocket)
-            _provoke.hang_up(websocket.socket)
+            hang_up(websocket.socket)
             alive._thread.join(5)
             assert not alive._thread.is_alive()
 
