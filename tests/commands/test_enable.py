@@ -116,7 +116,9 @@ def test_of_a_user_with_the_package_in_the_folder_of_the_system(tmp_path):
     system = Environment(str(folder / "bin" / "python"), of_the_system)
     environ = {"PYTHONUSERBASE": str(tmp_path)}
     lines = system.command("enable", "--user", **environ).stdout.splitlines()
-    assert lines[3] == "every new Python process of this environment is covered"
+    exception = ", but of this user alone, and without the options -s and -I"
+    assert lines[3] == f"every new Python process of this environment is covered{exception}"
+    assert exception in system.run("-m", "websockets_closefix", "status", **environ).stdout
     assert system.run("-c", IS_COVERED, **environ).stdout == "True\n"
     switch = "pth" if sys.version_info < (3, 15) else "start"
     found = system.run("-m", "websockets_closefix", "status", "--json", **environ).stdout
@@ -210,12 +212,45 @@ def test_files_are_readable_whatever_the_umask(environment):
     assert stat.S_IMODE(paths[0].stat().st_mode) == 0o644
 
 
-def test_a_package_that_others_may_not_read(tmp_path, monkeypatch):
-    package = tmp_path / "__init__.py"
-    package.write_text("")
-    package.chmod(0o600)
-    monkeypatch.setattr(_enable.websockets_closefix, "__file__", str(package))
-    assert _enable.exceptions() == f", but of no user who may not read {tmp_path}"
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package that everybody may read, as far as it is up to its own folders."""
+    package = tmp_path / "home" / "package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(_enable.websockets_closefix, "__file__", str(package / "__init__.py"))
+    for each in package.parents:
+        if each.owner() == tmp_path.owner() and tmp_path in [each, *each.parents]:
+            each.chmod(0o755)
+    closed = _enable.exceptions(tmp_path)  # by what is above tmp_path
+    return package, closed
+
+
+def test_a_package_that_others_may_not_read(package, tmp_path):
+    package, _ = package
+    (package / "__init__.py").chmod(0o600)
+    assert "but of no user who may not read" in _enable.exceptions(tmp_path)
+
+
+def test_a_package_below_a_folder_that_is_closed(package, tmp_path):
+    package, closed = package
+    package.parent.chmod(0o700)
+    expected = closed or f", but of no user who may not read {package.parent}"
+    assert _enable.exceptions(tmp_path) == expected
+
+
+def test_files_of_one_user(package, monkeypatch, tmp_path):
+    package, _ = package
+    expected = ", but of this user alone, and without the options -s and -I"
+    monkeypatch.setattr(site, "getusersitepackages", lambda: str(tmp_path / "user"))
+    assert _enable.exceptions(tmp_path / "user") == expected
+    monkeypatch.setattr(site, "getusersitepackages", lambda: str(package.parent))
+    assert _enable.exceptions(tmp_path) == expected
+
+
+def test_switched_off_by_the_environment(environment):
+    lines = environment.command("enable", WEBSOCKETS_CLOSEFIX="0").stdout.splitlines()
+    assert lines[-1].startswith("but nothing is repaired: ")
 
 
 def test_without_the_site_module(environment):

@@ -210,6 +210,10 @@ class TestAddresses:
         info = install("websockets", version="14.1")
         assert goes_to() == "websockets>=16"
         url = {"url": "https://example.com/fork.git", "vcs_info": {"vcs": "git"}}
+        for from_file in ({"dir_info": {}}, {"archive_info": {}}):  # conda; a wheelhouse
+            text = json.dumps({"url": "file:///home/x", **from_file})
+            (info / "direct_url.json").write_text(text)
+            assert goes_to() == "websockets>=16"
         (info / "direct_url.json").write_text(json.dumps(url))
         assert held_back_by() == [
             ("websockets", "14.1", "websockets @ https://example.com/fork.git")
@@ -241,8 +245,11 @@ def test_this_package_does_not_accuse_itself(install):
 
 
 def test_requirements_that_cannot_be_read_are_passed_over(install):
-    install("old", "websockets (>=1.0, <14", "websockets<14")
+    install("old", "websockets (>=1.0, <14", "websockets<14", "websockets-extra >", "certifi >")
     assert held_back_by() == [("old", "1.2", "websockets<14")]
+    assert upgrade.examine("14.1").unreadable == [
+        "old 1.2: websockets (>=1.0, <14, which can't be read"
+    ]
 
 
 def test_a_distribution_that_cannot_be_read_costs_its_own_line(install):

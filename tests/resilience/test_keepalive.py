@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 
@@ -303,3 +304,39 @@ def test_waits_for_nothing_once_the_block_has_ended(echo_uri):
         pass
     assert not alive._wait_for(threading.Event(), 300)
     websocket.close()
+
+
+def pending_pings(websocket):
+    names = ("ping_waiters", "pong_waiters", "pending_pings")  # to 14.2, to 15.0.1, from 16.0
+    [pings] = [getattr(websocket, name) for name in names if hasattr(websocket, name)]
+    return pings
+
+
+def test_program_that_is_slow_to_read_has_no_dead_peer():
+    """Unread messages keep the reader thread from the pong behind them."""
+
+    def send_many(websocket):
+        for number in range(40):
+            websocket.send(str(number))
+        assert websocket.recv(timeout=20) == "read"
+
+    with serving(send_many, **OFF) as uri:
+        websocket = open_connection(uri, **OFF)
+        with keepalive(websocket, ping_interval=0.1, ping_timeout=0.1) as alive:
+            wait_until(lambda: len(pending_pings(websocket)) >= 2)
+            assert [websocket.recv(timeout=5) for _ in range(40)] == list(map(str, range(40)))
+            wait_until(lambda: alive.latency > 0)
+            websocket.send("read")
+        websocket.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_block_that_is_entered_twice(echo_uri):
+    with open_connection(echo_uri, **OFF) as websocket:
+        alive = keepalive(websocket)
+        with alive:
+            pass
+        with pytest.raises(RuntimeError), alive:
+            pytest.fail("it can't")
+        option = websocket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert option == 0

@@ -11,7 +11,7 @@ import pytest
 from websockets.protocol import State
 
 from websockets_closefix import _provoke
-from websockets_closefix.resilience import ConnectionPool, PoolTimeout, _ending, _pool
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout, _ending, _pool
 
 from .conftest import serving
 from .relay import Relay
@@ -45,6 +45,44 @@ def test_half_open_connection_is_replaced(echo_uri, impatient):
         assert second is not first
         assert pool.get_stats()["connections_lost"] == 1
         assert not first.recv_events_thread.is_alive()
+
+
+def test_one_that_is_half_open_speaks_for_those_idle_for_longer(echo_uri, impatient, monkeypatch):
+    asked = []
+    answers_ping = _pool.answers_ping
+
+    def count(websocket, timeout):
+        asked.append(websocket)
+        return answers_ping(websocket, timeout)
+
+    monkeypatch.setattr(_pool, "answers_ping", count)
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=8) as pool:
+        lend_in_turn(pool, 8)
+        relay.swallowing.set()
+        pool.uri = echo_uri
+        with pool.connection(timeout=5) as websocket:
+            assert ask(websocket, "hello") == "hello"
+        assert len(asked) == 1
+        assert pool.get_stats()["connections_lost"] == 8
+        assert pool.get_stats()["pool_size"] == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_pool_that_is_closed_while_a_borrower_connects(echo_uri, monkeypatch, when):
+    open_connection = _pool.open_connection
+
+    def open_and_close(*args):
+        if when == "before":
+            pool.close(timeout=0.01)
+        open_connection(*args)
+        pool.close(timeout=0.01)
+
+    monkeypatch.setattr(_pool, "open_connection", open_and_close)
+    pool = ConnectionPool(echo_uri)
+    with pytest.raises(PoolClosed), pool.connection():
+        pytest.fail("it was lent")
+    assert pool.get_stats()["pool_size"] == 0
+    assert pool.get_stats()["requests_errors"] == 1
 
 
 def test_many_half_open_connections_cost_no_more_than_one(echo_uri, impatient, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import site
 import stat
 import sys
 from pathlib import Path
@@ -48,8 +49,8 @@ def enable(folder: Path) -> list[str]:
             f"{'found' if before[name] == FILES[name] else 'wrote'} {folder / name}"
             for name in FILES
         ),
-        f"every new Python process of this environment is covered{exceptions()}",
-        *([f"not needed at present: {found.detail}"] if found.state == "not-affected" else []),
+        f"every new Python process of this environment is covered{exceptions(folder)}",
+        *remarks(found),
     ]
 
 
@@ -87,9 +88,20 @@ def ask_new_process() -> Findings:
     return found
 
 
-def exceptions() -> str:
-    """Name whoever isn't covered."""
-    package = Path(websockets_closefix.__file__)
-    if package.stat().st_mode & stat.S_IROTH:
-        return ""
-    return f", but of no user who may not read {package.parent}"
+def remarks(found: Findings) -> list[str]:
+    """Say it where the shim has nothing to repair, or doesn't repair all the same."""
+    if found.state == "applied":
+        return []
+    title = "not needed at present" if found.state == "not-affected" else "but nothing is repaired"
+    return [f"{title}: {found.detail}"]
+
+
+def exceptions(folder: Path) -> str:
+    """Name whoever isn't covered by files in ``folder``."""
+    package = Path(websockets_closefix.__file__).parent
+    if Path(site.getusersitepackages()) in (folder, package.parent):
+        return ", but of this user alone, and without the options -s and -I"
+    closed = [each for each in package.parents if not each.stat().st_mode & stat.S_IXOTH]
+    if not package.joinpath("__init__.py").stat().st_mode & stat.S_IROTH:
+        closed.append(package)
+    return f", but of no user who may not read {closed[-1]}" if closed else ""

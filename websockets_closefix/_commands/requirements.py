@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from typing import NamedTuple
@@ -53,7 +54,10 @@ def demands(installed: str) -> tuple[list[Demand], list[str]]:
                 continue  # hidden by one that comes earlier on sys.path
             seen.add(canonicalize_name(name))
             for text in texts(name, distribution):
-                found.update(parse(name, distribution, text, installed))
+                try:
+                    found.update(parse(name, distribution, text, installed))
+                except InvalidRequirement:  # as old setuptools let them through
+                    unreadable.append(f"{name} {distribution.version}: {text}, which can't be read")
         except Exception as exc:  # whatever somebody else's metadata do to their parser
             where = getattr(distribution, "_path", distribution)
             unreadable.append(f"{where}, which can't be read ({type(exc).__name__})")
@@ -61,12 +65,17 @@ def demands(installed: str) -> tuple[list[Demand], list[str]]:
 
 
 def texts(name: str, distribution: Distribution) -> list[str]:
-    """Return the requirements of a distribution as it wrote them; of websockets, its address."""
+    """
+    Return the requirements of a distribution as it wrote them; of websockets, its repository.
+
+    What was installed from a file says nothing: a wheelhouse and conda leave an address, too.
+
+    """
     if canonicalize_name(name) == OURS:
         return []
     if canonicalize_name(name) == "websockets":
         direct_url = json.loads(distribution.read_text("direct_url.json") or "{}")
-        return [f"websockets @ {direct_url['url']}"] if direct_url else []
+        return [f"websockets @ {direct_url['url']}"] if "vcs_info" in direct_url else []
     return distribution.requires or []
 
 
@@ -74,7 +83,9 @@ def parse(name: str, distribution: Distribution, text: str, installed: str) -> I
     """Yield what a requirement demands of websockets, if that is what it is about."""
     try:
         requirement = Requirement(text)
-    except InvalidRequirement:  # as old setuptools let them through
+    except InvalidRequirement:
+        if re.match(r"websockets\b(?!-)", text, re.IGNORECASE):
+            raise
         return
     if canonicalize_name(requirement.name) != "websockets":
         return

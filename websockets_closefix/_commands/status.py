@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import site
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
+from pathlib import Path
 
 from .. import _gate
 from .._status import FlawStatus
+from .enable import exceptions
 from .findings import Findings
 from .fresh_process import ask
+from .site_files import FILES
 from .upgrade import BRIDGE
 
 SWITCHES = {
-    "pth": "by a .pth file: every new Python process of this environment is covered",
-    "start": "by a .start file: every new Python process of this environment is covered",
+    "pth": "by a .pth file",
+    "start": "by a .start file",
     "sitecustomize": "by sitecustomize: every new Python process that imports it is covered",
     "usercustomize": "by usercustomize: every new Python process that imports it is covered",
     "run": "by run: the program and the Python processes that inherit its PYTHONPATH are covered",
@@ -86,7 +90,17 @@ def describe_switch(found: Findings) -> str:
     if found.switched_on_by is None:
         return "not switched on in a new Python process"
     off = ", but WEBSOCKETS_CLOSEFIX switches it off" if found.state == "disabled" else ""
-    return f"switched on {SWITCHES[found.switched_on_by]}{off}"
+    covered = ""
+    if found.switched_on_by in ("pth", "start"):
+        covered = f": every new Python process of this environment is covered{uncovered(found)}"
+    return f"switched on {SWITCHES[found.switched_on_by]}{covered}{off}"
+
+
+def uncovered(found: Findings) -> str:
+    """Name whoever isn't covered by the files of ``enable``, wherever they are."""
+    folder, of_the_user = Path(found.site_packages), Path(site.getusersitepackages())
+    has_files = [any((f / name).exists() for name in FILES) for f in (folder, of_the_user)]
+    return exceptions(of_the_user if has_files == [False, True] else folder)
 
 
 def describe_upgrade(found: Findings) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from websockets.sync.connection import Connection
 
 from ._arguments import check_seconds
 from ._ending import POLL_INTERVAL, hang_up, say_goodbye
-from ._state import can_send
+from ._state import can_send, is_reading
 from ._user_timeout import set_user_timeout
 
 CHECK_INTERVAL = 0.5
@@ -40,6 +40,9 @@ class keepalive:
     spared however long a message may last. The option is put back when the block ends. Elsewhere,
     and on Unix sockets, a blocked ``send()`` isn't ended, as with websockets' own keepalive.
 
+    A program that is slow to read isn't a dead peer either: while unread messages keep the reader
+    thread from reading (one on 13.1, more than ``max_queue`` later), no pong is expected.
+
     The pings are sent from a daemon thread, which ends with the block or with the connection,
     whichever ends first. On a connection that websockets keeps alive by itself there is no such
     thread, and a warning on the connection's logger says so.
@@ -52,6 +55,7 @@ class keepalive:
 
     Raises:
         ValueError: If an argument isn't a positive number.
+        RuntimeError: On entering the block, if it has been entered before.
 
     """
 
@@ -87,10 +91,10 @@ class keepalive:
                 "pass ping_interval and ping_timeout to connect() or serve() instead"
             )
         else:
+            self._thread.start()  # which can't be done twice
             if self.ping_timeout is not None:
                 seconds = self.ping_interval + self.ping_timeout
                 self._user_timeout = set_user_timeout(self.websocket.socket, seconds)
-            self._thread.start()
         return self
 
     def __exit__(
@@ -127,7 +131,7 @@ class keepalive:
         if self._wait_for(pong, self.ping_timeout):
             self._latency = time.monotonic() - sent_at
             return True
-        return self._give_up()
+        return not is_reading(self.websocket) or self._give_up()
 
     def _wait_until_it_can_be_sent(self) -> bool:
         """Wait for other threads to finish sending, then for room in the send buffer."""

@@ -220,6 +220,8 @@ class ConnectionPool:
                 self._end(ticket.held)
             else:
                 self._open(ticket, deadline)
+            if self._closed:
+                raise PoolClosed("the pool was closed while connecting")
         except (PoolClosed, PoolTimeout):
             self._count("requests_errors")
             raise
@@ -252,11 +254,16 @@ class ConnectionPool:
         now = time.monotonic()
         if now - self._idle_since[websocket] < PING_AFTER:
             return True
-        timeout = min(PING_TIMEOUT, deadline - now)
-        return answers_ping(websocket, timeout) and not has_unread(websocket)
+        timeout = min(PING_TIMEOUT, (deadline - now) / 2)  # leaves time to open another one
+        if answers_ping(websocket, timeout):
+            return not has_unread(websocket)
+        locked(self._lock, self._distrust, websocket)
+        return False
 
     def _open(self, ticket: Ticket, deadline: float) -> None:
         def register(websocket: ClientConnection) -> None:
+            if self._closed:
+                raise PoolClosed("the pool was closed while connecting")
             ticket.held = (websocket,)
             self._opened_at[websocket] = time.monotonic()
 
@@ -305,6 +312,13 @@ class ConnectionPool:
         unheld.sort(key=lambda websocket: self._idle_since.get(websocket, 0))
         ticket.held = tuple(unfit or unheld[-1:])
         return bool(ticket.held)
+
+    def _distrust(self, websocket: ClientConnection) -> None:
+        """Have those dropped that have been idle for as long as one that is dead, or longer."""
+        last_alive = self._idle_since[websocket]
+        for other, since in self._idle_since.items():
+            if since <= last_alive:
+                self._idle_since[other] = float("-inf")
 
     def _keep(self, ticket: Ticket) -> bool:
         """Make a connection that was lent idle, if it can be lent again."""

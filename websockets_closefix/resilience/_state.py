@@ -22,6 +22,12 @@ def has_unread(websocket: Connection) -> bool:
     return bool(messages.chunks) if hasattr(messages, "chunks") else messages.frames.qsize() > 0
 
 
+def is_reading(websocket: Connection) -> bool:
+    """Tell whether the reader thread reads; unread messages keep it from a pong behind them."""
+    messages: Any = websocket.recv_messages
+    return not (getattr(messages, "put_in_progress", False) or getattr(messages, "paused", False))
+
+
 def can_send(websocket: Connection) -> bool:
     """Tell whether a few bytes could be sent without waiting for another thread or the peer."""
     if websocket.protocol_mutex.locked():
