@@ -147,6 +147,7 @@ def test_those_that_died_while_idle_are_dropped():
 
     with serving(remember) as uri, ConnectionPool(uri) as pool:
         idle = lend_in_turn(pool, 3)
+        assert _ending.wait_until(lambda: len(connections) == 3, 5)
         for websocket in connections:
             websocket.close()
         for websocket in idle:
