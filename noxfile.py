@@ -35,7 +35,7 @@ NEWEST = CLEAN[-1]
 OF_EACH_AGE = ["11.0.3", "13.0.1", "14.1", "15.0.1"]
 
 # The tests wait more than they compute.
-IN_PARALLEL = ["pytest", "--numprocesses=4"]
+IN_PARALLEL = ["pytest", "--numprocesses=4", "--quiet"]
 
 
 def installed_pythons() -> list[str]:
