@@ -12,6 +12,7 @@ import contextlib
 import socket
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,9 @@ def in_another_thread(function, *args):
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(10)
-    assert not thread.is_alive(), args
+    if thread.is_alive():
+        stack = traceback.format_stack(sys._current_frames()[thread.ident])
+        pytest.fail(f"{args} hangs:\n{''.join(stack)}")
     assert raised == [], args
 
 
