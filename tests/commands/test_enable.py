@@ -248,6 +248,7 @@ def test_files_of_one_user(package, monkeypatch, tmp_path):
     assert _enable.exceptions(tmp_path) == expected
 
 
+@affected
 def test_switched_off_by_the_environment(environment):
     lines = environment.command("enable", WEBSOCKETS_CLOSEFIX="0").stdout.splitlines()
     assert lines[-1].startswith("but nothing is repaired: ")
