@@ -103,8 +103,8 @@ def coverage(session: nox.Session) -> None:
 def package(session: nox.Session) -> None:
     """Build the wheel and the sdist, and use them as README.md says."""
     session.install("-e", ".[test]", "build", "twine", "check-wheel-contents", "pytest-xdist")
-    # Not in create_tmp(), whose folder the tests would use too: pyright sees no types below a folder
-    # that is hidden, as .nox is.
+    # Not in create_tmp(), whose folder the tests would use too: below a folder that is hidden, as
+    # .nox is, pyright sees no types.
     dist = Path(session.virtualenv.location, "dist").absolute()
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
