@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-import websockets.sync.connection  # noqa: F401
+import websockets.sync.connection
 
 import websockets_closefix
 from websockets_closefix import _gate
@@ -56,6 +56,19 @@ def test_advice_of_an_affected_release():
 @has_none
 def test_advice_of_a_clean_release():
     assert "can be removed" in websockets_closefix.status().detail
+
+
+def test_build_that_cannot_be_examined(monkeypatch):
+    """Whatever fails there, the application's import of websockets doesn't."""
+
+    def fail(module):
+        raise LookupError("nobody foresaw this")
+
+    monkeypatch.setattr(_gate, "examine", fail)
+    with pytest.warns(RuntimeWarning, match="LookupError: nobody foresaw this"):
+        websockets_closefix._repair(websockets.sync.connection)
+    with pytest.raises(LookupError):
+        websockets_closefix._repair(websockets.sync.connection, strict=True)
 
 
 def test_unknown_attribute():

@@ -15,12 +15,10 @@ PACKAGE = sys.argv[1:] or [str(Path(__file__).parents[1] / "websockets_closefix"
 def main():
     # By itself, not as a part of the package, whose import would be the cure.
     sys.path[:0] = PACKAGE
-    import _provoke as provoke
+    from _provoke import issue_1558
 
-    for meet_the_race in (provoke.reader_held, provoke.caller_held):
-        with provoke.peer(provoke.stay_silent) as uri:
-            outcome = meet_the_race(uri)
-        print(*(type(exc).__name__ for exc in outcome))
+    for meet_the_race in (issue_1558.send, issue_1558.close):
+        print(*(type(exc).__name__ for exc in meet_the_race("client")))
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def _renew_lock() -> None:
     _lock = _thread.RLock()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch: Windows has no fork
     os.register_at_fork(after_in_child=_renew_lock)
 
 _warned: "set[str]" = set()

@@ -95,28 +95,25 @@ def explain(beginning: str, flaw: Flaw, connection_module: ModuleType) -> tuple[
     """Say why a flaw isn't recognised in a release that ought to have it, and what to do."""
     from . import _layers
 
-    for method in flaw.examined:
-        found = _layers.definition(connection_module, method)
-        appearance = look_at(flaw, connection_module, method)
-        if found is None:
-            return (
-                f"{beginning}, but has no {method}",
-                f"install websockets {CLEAN_RELEASES} from the package index",
-            )
-        if appearance == "flawed":
-            continue
-        there = _layers.describe(_layers.layers(*found)[0])
-        if appearance == "cured":
-            return (
-                f"{beginning}, but {there} already has the cure",
-                "if that is a backport, nothing needs to be done",
-            )
-        if appearance == "compiled":
-            return (
-                f"{beginning}, but {there} is compiled, so that it can't be examined",
-                f"install websockets {CLEAN_RELEASES} from the package index",
-            )
-        break
+    looks = {method: look_at(flaw, connection_module, method) for method in flaw.examined}
+    method, appearance = next(each for each in looks.items() if each[1] != "flawed")
+    found = _layers.definition(connection_module, method)
+    if found is None:
+        return (
+            f"{beginning}, but has no {method}",
+            f"install websockets {CLEAN_RELEASES} from the package index",
+        )
+    there = _layers.describe(_layers.layers(*found)[0])
+    if appearance == "cured":
+        return (
+            f"{beginning}, but {there} already has the cure",
+            "if that is a backport, nothing needs to be done",
+        )
+    if appearance == "compiled":
+        return (
+            f"{beginning}, but {there} is compiled, so that it can't be examined",
+            f"install websockets {CLEAN_RELEASES} from the package index",
+        )
     return (
         f"{beginning}, but {there} isn't the {method} of that release",
         "if another patch replaced it, import websockets_closefix before that patch",

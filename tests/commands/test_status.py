@@ -337,3 +337,8 @@ def test_who_keeps_it_from_going_further(found):
     holder = Holder("vendor-sdk", "1.2", "websockets<15,>=13")
     page = _status.as_text(found._replace(upgrade_to="websockets>=14.2,<15", held_back_by=[holder]))
     assert "\n             no further, for vendor-sdk 1.2: websockets<15,>=13\n" in page
+
+
+def test_whom_run_covers(found):
+    page = _status.as_text(found._replace(switched_on_by="run"))
+    assert "switched on by run: the program and the Python processes" in page

@@ -67,6 +67,23 @@ def test_one_that_is_half_open_speaks_for_those_idle_for_longer(echo_uri, impati
         assert pool.get_stats()["pool_size"] == 1
 
 
+def test_one_that_came_back_meanwhile_is_kept(echo_uri, ping_always, monkeypatch):
+    """While one that is half-open is asked, another borrower returns one that isn't."""
+    with ConnectionPool(echo_uri, max_size=2) as pool:
+        borrowed = pool.connection()
+        other = borrowed.__enter__()
+        lend_in_turn(pool)
+
+        def return_other_and_fail(websocket, timeout):
+            monkeypatch.setattr(_pool, "answers_ping", lambda websocket, timeout: True)
+            borrowed.__exit__(None, None, None)
+            return False
+
+        monkeypatch.setattr(_pool, "answers_ping", return_other_and_fail)
+        with pool.connection() as websocket:
+            assert websocket is other
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_pool_that_is_closed_while_a_borrower_connects(echo_uri, monkeypatch, when):
     open_connection = _pool.open_connection

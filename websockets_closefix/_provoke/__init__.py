@@ -21,7 +21,7 @@ from .holding import (
     quiet_logger,
     tapped_logger,
 )
-from .issue_1558 import caller_held, close_held, reader_held, send_torn
+from .issue_1558 import close_held, reader_held, send_torn
 from .observing import (
     PATIENCE,
     Hangs,
@@ -57,7 +57,6 @@ __all__ = [
     "HoldingSocket",
     "Outcome",
     "Scenario",
-    "caller_held",
     "close",
     "close_held",
     "hang_up",

@@ -33,23 +33,11 @@ def send(side: str) -> Outcome:
         return send_torn(websocket, reader_at_eof, caller_done)
 
 
-def caller_held(uri: str, **connect_kwargs: Any) -> Outcome:
-    """As :func:`close`, connecting to a silent peer that is there already."""
-    caller_at_eof = threading.Event()
-    if "sock" not in connect_kwargs:
-        connect_kwargs["sock"] = HoldingSocket.connected_to(uri)
-    logger = logger_that_holds_caller(caller_at_eof)
-    websocket = open_connection(uri, logger=logger, close_timeout=0.1, **connect_kwargs)
-    return close_held(websocket, caller_at_eof)
-
-
-def reader_held(uri: str, **connect_kwargs: Any) -> Outcome:
+def reader_held(uri: str) -> Outcome:
     """As :func:`send`, connecting to a silent peer that is there already."""
     reader_at_eof, caller_done = threading.Event(), threading.Event()
-    if "sock" not in connect_kwargs:
-        connect_kwargs["sock"] = HoldingSocket.connected_to(uri)
     logger = logger_that_holds_reader(reader_at_eof, caller_done)
-    websocket = open_connection(uri, logger=logger, **connect_kwargs)
+    websocket = open_connection(uri, logger=logger, sock=HoldingSocket.connected_to(uri))
     return send_torn(websocket, reader_at_eof, caller_done)
 
 
