@@ -218,6 +218,42 @@ def test_reload(python):
     assert result.stdout.splitlines() == [f"applied {VERSION}", "FunctionWrapper", "function"]
 
 
+WRAPPED = """
+from websockets_closefix import _gate, _wrap
+from websockets_closefix._flaws import FLAWS
+
+def wrapped(module):
+    flaws = [verdict.flaw for verdict in _gate.examine(module)]
+    targets = [target for flaw in flaws for target in _wrap.targets(flaw, module)]
+    return {_wrap.is_wrapped(*target) for target in targets}
+"""
+
+
+@has_some
+def test_every_wrapper_survives_a_reload(python):
+    result = python(
+        SHOW + WRAPPED + "import importlib, websockets.sync.connection as connection\n"
+        "importlib.reload(connection); show(); print(wrapped(connection))\n"
+        "websockets_closefix.unapply(); print(wrapped(connection))\n"
+        "websockets_closefix.apply(); print(wrapped(connection))"
+    )
+    assert result.stdout.splitlines() == [f"applied {VERSION}", "{True}", "{False}", "{True}"]
+
+
+@has_some
+def test_every_wrapper_survives_a_purge(python):
+    result = python(
+        SHOW + WRAPPED + "import websockets.sync.client\n"
+        "first = websockets.sync.connection\n"
+        "for name in list(sys.modules):\n"
+        "    if name.partition('.')[0] == 'websockets': del sys.modules[name]\n"
+        "show(); import websockets.sync.client; show()\n"
+        "assert websockets.sync.connection is not first\n"
+        "print(wrapped(websockets.sync.connection), wrapped(first))"
+    )
+    assert result.stdout.splitlines() == ["armed None", f"applied {VERSION}", "{True} {True}"]
+
+
 @affected
 def test_purged_modules(python):
     """Afterwards there are two copies of websockets, and the newer one must not be repaired."""
