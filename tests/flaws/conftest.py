@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from websockets.exceptions import ConnectionClosedError
 
 import websockets_closefix
 
@@ -28,3 +29,10 @@ def repairs():
     """Count the repairs since the test began."""
     before = websockets_closefix.status().repaired
     return lambda: websockets_closefix.status().repaired - before
+
+
+def assert_network_error(exc, *causes):
+    """Assert that a connection ended without a close frame either way, for one of the causes."""
+    assert type(exc) is ConnectionClosedError
+    assert (exc.rcvd, exc.sent) == (None, None)
+    assert type(exc.__cause__) in causes

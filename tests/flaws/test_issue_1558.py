@@ -15,7 +15,7 @@ import ssl
 import threading
 
 import pytest
-from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
+from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
@@ -37,14 +37,9 @@ from websockets_closefix._provoke import (
 
 from ..conftest import affected
 from ..peers import SignallingSocket, client_context, tls_context, tls_peer
+from .conftest import assert_network_error
 
 pytestmark = affected
-
-
-def assert_network_error(exc, *causes):
-    assert type(exc) is ConnectionClosedError
-    assert (exc.rcvd, exc.sent) == (None, None)
-    assert type(exc.__cause__) in causes
 
 
 # Over TLS, on either side.

@@ -22,14 +22,9 @@ from websockets_closefix._provoke import (
 )
 
 from ..conftest import affected
+from .conftest import assert_network_error
 
 pytestmark = affected
-
-
-def assert_network_error(exc, *causes):
-    assert type(exc) is ConnectionClosedError
-    assert (exc.rcvd, exc.sent) == (None, None)
-    assert type(exc.__cause__) in causes
 
 
 class Exploding:
