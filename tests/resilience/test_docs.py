@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from websockets_closefix.resilience._ending import wait_until
+from websockets_closefix.resilience._state import wait_until
 
 from ..conftest import ROOT
 from .conftest import serving

@@ -8,10 +8,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from websockets_closefix import _provoke
-from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout, _ending, _pool
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout, _pool
 
 from .conftest import serving
 from .relay import Relay
@@ -86,15 +87,16 @@ def test_one_that_came_back_meanwhile_is_kept(echo_uri, ping_always, monkeypatch
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_pool_that_is_closed_while_a_borrower_connects(echo_uri, monkeypatch, when):
-    open_connection = _pool.open_connection
+    connect = _pool.connect
 
-    def open_and_close(*args):
+    def connect_and_close(*args, **kwargs):
         if when == "before":
             pool.close(timeout=0.01)
-        open_connection(*args)
+        websocket = connect(*args, **kwargs)
         pool.close(timeout=0.01)
+        return websocket
 
-    monkeypatch.setattr(_pool, "open_connection", open_and_close)
+    monkeypatch.setattr(_pool, "connect", connect_and_close)
     pool = ConnectionPool(echo_uri)
     with pytest.raises(PoolClosed), pool.connection():
         pytest.fail("it was lent")
@@ -164,7 +166,7 @@ def test_those_that_died_while_idle_are_dropped():
 
     with serving(remember) as uri, ConnectionPool(uri) as pool:
         idle = lend_in_turn(pool, 3)
-        assert _ending.wait_until(lambda: len(connections) == 3, 5)
+        assert _pool.wait_until(lambda: len(connections) == 3, 5)
         for websocket in connections:
             websocket.close()
         for websocket in idle:
@@ -179,7 +181,7 @@ def test_unread_answer_is_nobody_elses(echo_uri):
     with ConnectionPool(echo_uri, max_size=1) as pool:
         with pool.connection() as first:
             first.send("one")
-            assert _ending.wait_until(lambda: _pool.has_unread(first), 5)
+            assert _pool.wait_until(lambda: not _pool.is_quiet(first), 5)
         with pool.connection() as second:
             assert ask(second, "two") == "two"
         assert second is not first
@@ -194,13 +196,60 @@ def test_answer_that_comes_while_a_ping_is_answered_is_nobody_elses(echo_uri, pi
 
         def release_and_ping():
             relay.hold_back.set()
-            assert _ending.wait_until(lambda: _pool.has_unread(first), 5)
+            assert _pool.wait_until(lambda: not _pool.is_quiet(first), 5)
             return ping()
 
         first.ping = release_and_ping
         with pool.connection() as second:
             assert ask(second, "two") == "two"
         assert second is not first
+
+
+def read_half_a_message(websocket):
+    websocket.send(["one", "two"])
+    chunks = websocket.recv_streaming()
+    assert next(chunks) == "one"
+    return chunks
+
+
+def send_half_a_message(websocket):
+    def fragments():
+        yield "one"
+        raise LookupError
+
+    with contextlib.suppress(Exception):  # LookupError, or what websockets makes of it
+        websocket.send(fragments())
+
+
+@pytest.mark.parametrize("leave_it", [read_half_a_message, send_half_a_message])
+def test_connection_in_the_middle_of_a_message_is_not_lent_again(leave_it):
+    def echo_fragments(websocket):
+        with contextlib.suppress(Exception):
+            while True:
+                websocket.send(websocket.recv_streaming())
+
+    with serving(echo_fragments) as uri, ConnectionPool(uri, max_size=1) as pool:
+        with pool.connection() as first:
+            left = leave_it(first)
+        assert pool.get_stats()["returns_bad"] == 1
+        with pool.connection() as second:
+            assert ask(second, "hello") == "hello"
+        assert second is not first
+        assert not first.recv_events_thread.is_alive()
+        del left
+
+
+def test_connection_that_another_thread_still_reads_is_not_lent_again(echo_uri):
+    def read(websocket):
+        with pytest.raises(ConnectionClosed):
+            websocket.recv(timeout=10)
+
+    with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri, max_size=1) as pool:
+        with pool.connection() as first:
+            reading = executor.submit(read, first)
+            assert _pool.wait_until(lambda: first.recv_messages.get_in_progress, 5)
+        assert lend_in_turn(pool) != [first]
+        reading.result(5)
 
 
 def push(websocket):
@@ -217,7 +266,7 @@ def test_server_that_pushes_more_than_anybody_reads(leave):
     def subscribe(websocket):
         websocket.send("subscribe")
         assert websocket.recv(timeout=5).startswith("more than")
-        assert _ending.wait_until(lambda: _pool.has_unread(websocket), 5)
+        assert _pool.wait_until(lambda: not _pool.is_quiet(websocket), 5)
 
     with serving(push) as uri:
         with ConnectionPool(uri, max_size=1, timeout=10) as pool:
@@ -263,7 +312,7 @@ def test_peer_of_a_discarded_connection_gets_a_normal_closure():
 
     with serving(remember) as uri, ConnectionPool(uri) as pool:
         websocket = leave_with_an_exception(pool, lambda websocket: None)
-        assert _ending.wait_until(lambda: closed, 5)
+        assert _pool.wait_until(lambda: closed, 5)
     assert closed == [1000]
     assert websocket.protocol.close_code == 1000
 
@@ -277,8 +326,8 @@ def test_connection_that_another_thread_blocks_is_discarded_in_bounded_time(impa
 
     def block(websocket):
         sending.append(executor.submit(send, websocket))
-        assert _ending.wait_until(websocket.protocol_mutex.locked, 5)
-        assert not _ending.wait_until(lambda: not websocket.protocol_mutex.locked(), 0.2)
+        assert _pool.wait_until(websocket.protocol_mutex.locked, 5)
+        assert not _pool.wait_until(lambda: not websocket.protocol_mutex.locked(), 0.2)
 
     sending, done = [], threading.Event()
     with contextlib.ExitStack() as stack:
@@ -329,11 +378,11 @@ def test_unreadable_text_is_dropped_with_the_rest(impatient):
 
     def is_there(websocket):
         # 13.1 decodes, and fails, before the message is read.
-        return _pool.has_unread(websocket) or not websocket.recv_events_thread.is_alive()
+        return not _pool.is_quiet(websocket) or not websocket.recv_events_thread.is_alive()
 
     def subscribe(websocket):
         websocket.send("go on")
-        assert _ending.wait_until(lambda: is_there(websocket), 5)
+        assert _pool.wait_until(lambda: is_there(websocket), 5)
 
     with serving(push_nonsense) as uri, ConnectionPool(uri, timeout=5) as pool:
         websocket = leave_with_an_exception(pool, subscribe)
@@ -347,7 +396,7 @@ def test_connection_that_somebody_else_reads_is_ended_all_the_same(echo_uri):
 
     def start_reading(websocket):
         reading.append(executor.submit(read, websocket))
-        assert _ending.wait_until(lambda: websocket.recv_messages.get_in_progress, 5)
+        assert _pool.wait_until(lambda: websocket.recv_messages.get_in_progress, 5)
 
     reading = []
     with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri) as pool:

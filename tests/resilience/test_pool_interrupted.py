@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from websockets_closefix import resilience
-from websockets_closefix.resilience import ConnectionPool, PoolTimeout, _ending, _pool
+from websockets_closefix.resilience import ConnectionPool, PoolTimeout, _ending, _pool, _state
 
 from .conftest import serving
 from .test_pool import ask
@@ -124,7 +124,7 @@ def test_borrower_interrupted_at_every_line(server_side, quick, prepare, fails, 
                 break
             in_another_thread(check_nothing_is_lost, pool, where)
         assert pool.get_stats()["pool_size"] == 0, where
-        assert _ending.wait_until(lambda: not connections, 5), where
+        assert _pool.wait_until(lambda: not connections, 5), where
     assert 30 < at < ENOUGH - 1
 
 
@@ -191,7 +191,7 @@ def test_close_interrupted_at_every_line_is_completed_by_another(server_side, qu
             break
         in_another_thread(pool.close)
         assert pool.get_stats()["pool_size"] == 0, where
-        assert _ending.wait_until(lambda: not connections, 5), where
+        assert _pool.wait_until(lambda: not connections, 5), where
     assert 30 < at < ENOUGH - 1
 
 
@@ -199,11 +199,9 @@ def test_slot_of_a_borrower_who_vanished_is_free_at_the_next_borrow(server_side,
     """He never got as far as giving it back, not even in part."""
     uri, _ = server_side
     with ConnectionPool(uri, max_size=1) as pool:
-        ticket = _pool.Ticket()
-        pool._line.join(ticket)
-        pool._open(ticket, float("inf"))
-        [lost] = ticket.held
-        del ticket
+        borrower = _pool.Borrower()
+        lost = pool._serve(borrower, float("inf"))
+        del borrower
         with pool.connection(timeout=3) as websocket:
             assert websocket is not lost
             assert not lost.recv_events_thread.is_alive()
@@ -227,3 +225,57 @@ def test_interrupted_while_the_connection_is_made(exception):
         readers[0].join(5)
         assert not readers[0].is_alive()
         assert pool.get_stats()["pool_size"] == 0
+
+
+def keep_locked(lock):
+    """As a signal handler does that raises between the bytecodes of a with statement."""
+    lock.acquire()
+    return lock.release
+
+
+def keep_mutex(websocket):
+    return keep_locked(websocket.protocol_mutex)
+
+
+def keep_mutex_of_messages(websocket):
+    return keep_locked(websocket.recv_messages.mutex)
+
+
+def keep_receiving(websocket):
+    """13.1 forgets to say that it doesn't any more."""
+    websocket.recv_messages.get_in_progress = True
+    return lambda: None
+
+
+@pytest.mark.parametrize("interrupt", [keep_mutex, keep_mutex_of_messages, keep_receiving])
+@pytest.mark.parametrize("unread", [0, 40])
+def test_connection_that_an_interrupted_call_has_left_unusable(interrupt, unread):
+    """Giving it back takes bounded time, and closes it."""
+
+    def send_many(websocket):
+        for message in websocket:
+            for number in range(unread):
+                websocket.send(f"{message} {number}")
+
+    def borrow():
+        with pool.connection() as websocket:
+            borrowed.append(websocket)
+            websocket.send("question")
+            assert _pool.wait_until(lambda: is_not_reading(websocket) or not unread, 5)
+            releases.append(interrupt(websocket))
+            raise TimeLimit
+
+    borrowed, releases = [], []
+    with serving(send_many) as uri, ConnectionPool(uri, max_size=1) as pool:
+        in_another_thread(pytest.raises, TimeLimit, borrow)
+        assert pool.get_stats()["pool_size"] == 0
+        assert _pool.wait_until(lambda: borrowed[0].socket.fileno() == -1, 5)
+        # Nobody would do this in real life, where a daemon thread stays behind.
+        releases[0]()
+        _ending.drop_unread(borrowed[0], 5)
+        borrowed[0].recv_events_thread.join(5)
+        assert not borrowed[0].recv_events_thread.is_alive()
+
+
+def is_not_reading(websocket):
+    return not _state.is_reading(websocket)

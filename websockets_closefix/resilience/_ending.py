@@ -2,12 +2,15 @@
 Ends connections in bounded time, whatever the peer and other threads are up to.
 
 Nothing here waits for ``Connection.close()``: on 14.0 and 14.1 that hangs while messages are
-unread, and on every release while another thread is blocked in ``send()``.
+unread, and on every release while another thread is blocked in ``send()``. Nor for any lock of a
+connection: one that a signal handler has interrupted in ``send()`` or ``recv()`` may have left them
+locked for good.
 
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import socket
 import time
@@ -19,14 +22,12 @@ from websockets.frames import CloseCode
 from websockets.sync.connection import Connection
 
 from ._locked import locked
+from ._state import POLL_INTERVAL, is_reading, wait_until
 
 NORMAL_CLOSURE = CloseCode.NORMAL_CLOSURE
 
 FAREWELL_TIMEOUT = 0.1
 """Seconds for sending a close frame."""
-
-POLL_INTERVAL = 0.01
-"""Seconds between two looks at what nobody tells of."""
 
 
 def end_all(websockets: Collection[Connection], timeout: float) -> None:
@@ -40,16 +41,36 @@ def end_all(websockets: Collection[Connection], timeout: float) -> None:
         timeout: Seconds for all closing handshakes together; who takes longer is hung up.
 
     """
-    deadline = time.monotonic() + timeout
+    for websocket in websockets:
+        in_background(drop_unread, websocket, timeout + FAREWELL_TIMEOUT)
     told = [w for w in websockets if say_goodbye(w, w.protocol.send_close, NORMAL_CLOSURE)]
-    for websocket in told:
-        drop_unread(websocket, deadline - time.monotonic())
+    join_readers(told, timeout)
     for websocket in websockets:
         hang_up(websocket.socket)
+    join_readers(websockets, FAREWELL_TIMEOUT)
     for websocket in websockets:
-        drop_unread(websocket, FAREWELL_TIMEOUT)
-        websocket.recv_messages.close()  # last resort: an interrupted recv() has left it in use
-        websocket.recv_events_thread.join(FAREWELL_TIMEOUT)
+        if websocket.recv_events_thread.is_alive():  # but waits for a lock
+            in_background(close_socket, websocket)
+
+
+def join_readers(websockets: Collection[Connection], timeout: float) -> None:
+    """Wait until all connections have ended, or the timeout has elapsed."""
+    deadline = time.monotonic() + timeout
+    for websocket in websockets:
+        websocket.recv_events_thread.join(max(0, deadline - time.monotonic()))
+
+
+def in_background(function: Callable[..., None], *args: Any) -> None:
+    """Call a function that may wait for a lock that is never released."""
+    # A Thread would have locks of its own that an interruption could leave locked.
+    with contextlib.suppress(RuntimeError):  # an interpreter that shuts down starts none
+        _thread.start_new_thread(function, args)
+
+
+def close_socket(websocket: Connection) -> None:
+    """Close the socket as the reader thread would."""
+    with contextlib.suppress(Exception):  # without the shim, the close race
+        websocket.close_socket()
 
 
 def say_goodbye(websocket: Connection, close: Callable[..., None], *code_and_reason: Any) -> bool:
@@ -90,18 +111,11 @@ def drop_unread(websocket: Connection, timeout: float) -> None:
     while (remaining := deadline - time.monotonic()) > 0:
         try:
             websocket.recv_messages.get(remaining)
-        except (EOFError, TimeoutError, ConcurrencyError):
+        except (EOFError, TimeoutError):
             break
+        except ConcurrencyError:  # with a recv() that was interrupted
+            if not is_reading(websocket):
+                websocket.recv_messages.close()
+            time.sleep(POLL_INTERVAL)
         except (UnicodeDecodeError, WebSocketException):
             pass
-    websocket.recv_events_thread.join(max(0, deadline - time.monotonic()))
-
-
-def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
-    """Look whether the condition is met until it is or the timeout has elapsed; return whether."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(POLL_INTERVAL)
-    return True

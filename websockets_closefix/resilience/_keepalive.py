@@ -10,9 +10,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.sync.connection import Connection
 
-from ._arguments import check_seconds
-from ._ending import POLL_INTERVAL, hang_up, say_goodbye
-from ._state import can_send, is_reading
+from ._arguments import check_seconds, check_seconds_or_none
+from ._ending import hang_up, say_goodbye
+from ._state import POLL_INTERVAL, can_send, is_reading
 from ._user_timeout import set_user_timeout
 
 CHECK_INTERVAL = 0.5
@@ -66,11 +66,9 @@ class keepalive:
         ping_interval: float = 20,
         ping_timeout: float | None = 20,
     ) -> None:
-        check_seconds("ping_interval", ping_interval)
-        check_seconds("ping_timeout", ping_timeout, optional=True)
         self.websocket: Connection = websocket
-        self.ping_interval: float = ping_interval
-        self.ping_timeout: float | None = ping_timeout
+        self.ping_interval: float = check_seconds("ping_interval", ping_interval)
+        self.ping_timeout: float | None = check_seconds_or_none("ping_timeout", ping_timeout)
         self._latency = 0.0
         self._user_timeout: float | None = None  # what the socket had before
         self._stopped = False

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import logging
 import os
+import socket
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator
-from types import TracebackType
+from collections.abc import Iterator
 from typing import Any
 
-from websockets.sync.client import ClientConnection
+from websockets.sync.client import ClientConnection, connect
 
 from ._arguments import check_count, check_seconds, check_uri
-from ._ending import end_all, hang_up
-from ._line import Line, Ticket
+from ._borrower import Borrower
+from ._ending import FAREWELL_TIMEOUT, end_all, hang_up
 from ._locked import locked
-from ._open import open_connection
-from ._state import answers_ping, has_unread, is_open
+from ._state import answers_ping, is_open, is_quiet, wait_until
 
 CLOSE_TIMEOUT = 1.0
-"""Seconds for the closing handshake of a connection that isn't lent any more."""
+"""Seconds for the closing handshakes of connections that aren't lent any more."""
 
 PING_AFTER = 1.0
 """Seconds after which an idle connection has to answer a ping before it is lent."""
@@ -32,10 +32,12 @@ PING_TIMEOUT = 2.0
 """Seconds for that answer."""
 
 RECHECK_INTERVAL = 0.5
-"""Seconds after which whoever waits looks himself, lest those who call him were interrupted."""
+"""Seconds after which whoever waits looks himself: who ought to call him may be interrupted."""
 
-DESCRIPTORS = ("socket", "shutdown_watcher", "shutdown_notifier")
-"""What a connection has open; all but the first are of websockets 17.0."""
+ONE_DAY = 86400.0
+"""Seconds for connecting without an ``open_timeout``; a socket can't have an infinite number."""
+
+NEVER = float("-inf")
 
 COUNTS = (
     "requests_num",
@@ -99,16 +101,11 @@ class ConnectionPool:
         max_lifetime: float = 3600,
         **connect_kwargs: Any,
     ) -> None:
-        check_uri(uri)
-        check_count("max_size", max_size, at_least=1)
-        check_seconds("timeout", timeout)
-        check_seconds("max_idle", max_idle)
-        check_seconds("max_lifetime", max_lifetime)
-        self.uri: str = uri
-        self.max_size: int = max_size
-        self.timeout: float = timeout
-        self.max_idle: float = max_idle
-        self.max_lifetime: float = max_lifetime
+        self.uri: str = check_uri(uri)
+        self.max_size: int = check_count("max_size", max_size, at_least=1)
+        self.timeout: float = check_seconds("timeout", timeout)
+        self.max_idle: float = check_seconds("max_idle", max_idle)
+        self.max_lifetime: float = check_seconds("max_lifetime", max_lifetime)
         # Lest connect() call getLogger(), which keeps a lock if a signal handler raises in it.
         connect_kwargs.setdefault("logger", logging.getLogger("websockets.client"))
         self._connect_kwargs = connect_kwargs
@@ -117,23 +114,21 @@ class ConnectionPool:
         pools.add(self)
 
     def _start_empty(self) -> None:
-        # Guards what follows. Re-entrant, since a signal handler may borrow, too. No connection
-        # is opened or closed while it is held.
-        self._lock = threading.RLock()
-        self._line = Line()  # its first max_size have a connection, or open one
+        # Who comes first is served first. Nobody gets ahead of anybody, so whoever finds himself
+        # among the first max_size remains there, and no lock is needed. Nobody is counted either:
+        # who was interrupted, wherever that was, is gone with his frame.
+        self._line: list[weakref.ref[Borrower]] = []
         self._opened_at: dict[ClientConnection, float] = {}  # all that are open, whoever has them
-        self._idle_since: dict[ClientConnection, float] = {}  # those that came back fit to be lent
+        self._idle_since: dict[ClientConnection, float] = {}  # those that came back
+        self._lost_since = NEVER  # what has been idle for longer is taken for lost
         self._counts = collections.Counter(dict.fromkeys(COUNTS, 0))
+        # Re-entrant, since a signal handler may borrow, too. Nobody waits for anything with it.
+        self._lock = threading.RLock()
 
     def __enter__(self) -> ConnectionPool:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        exc_traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     @contextlib.contextmanager
@@ -151,16 +146,16 @@ class ConnectionPool:
                 a new connection and it cannot be opened.
 
         """
-        ticket = Ticket()
+        borrower = Borrower()
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         try:
             try:
-                yield self._borrow(ticket, deadline)
-                ticket.is_reusable = True
+                yield self._serve(borrower, deadline)
+                borrower.is_content = True
             finally:
-                self._give_back(ticket)
+                self._take_back(borrower)
         finally:
-            self._give_back(ticket)  # does something only if an exception kept the first from it
+            self._take_back(borrower)  # does something only if an exception kept the first from it
 
     def close(self, timeout: float = 5) -> None:
         """
@@ -176,13 +171,13 @@ class ConnectionPool:
         """
         deadline = time.monotonic() + timeout
         self._closed = True
-        locked(self._lock, self._line.call, None)
-        self._end(locked(self._lock, self._unheld))
-        while self._borrowers() and (remaining := deadline - time.monotonic()) > 0:
-            self._line.bell.wait(min(remaining, RECHECK_INTERVAL))
+        for borrower in self._borrowers():
+            borrower.call()
+        self._end(self._unheld())
+        wait_until(lambda: not self._borrowers(), deadline - time.monotonic())
         for websocket in list(self._opened_at):
             hang_up(websocket.socket)
-        self._end(locked(self._lock, self._unheld))
+        self._end(self._unheld())
 
     def get_stats(self) -> dict[str, int]:
         """
@@ -191,7 +186,7 @@ class ConnectionPool:
         Returns:
             ``pool_max``, ``pool_size`` (open), ``pool_available`` (idle), ``requests_waiting``;
             and since the pool was made: ``requests_num``, ``requests_queued`` (those that had to
-            wait), ``requests_wait_ms``, ``requests_errors`` (timed out or closed meanwhile),
+            wait), ``requests_wait_ms``, ``requests_errors`` (those that got no connection),
             ``returns_bad`` (discarded after use), ``connections_num`` (attempts to connect),
             ``connections_errors`` (failed ones), ``connections_lost`` (died while nobody had
             them, and were replaced when needed).
@@ -205,141 +200,136 @@ class ConnectionPool:
             **self._counts,
         }
 
-    # Without the lock.
+    def _serve(self, borrower: Borrower, deadline: float) -> ClientConnection:
+        self._count(requests_num=1)
+        self._line.append(weakref.ref(borrower, self._line.remove))
+        self._wait_for_turn(borrower, deadline)
+        while locked(self._lock, self._hand_over, borrower):
+            if self._is_lendable(borrower.held[-1], deadline):
+                break
+            self._count(connections_lost=len(borrower.held))
+            self._end(borrower.held)
+        else:
+            self._open(borrower, deadline)
+        if self._closed:
+            raise PoolClosed("the pool was closed meanwhile")
+        borrower.was_served = True
+        return borrower.held[-1]
 
-    def _borrow(self, ticket: Ticket, deadline: float) -> ClientConnection:
-        self._count("requests_num")
-        try:
-            locked(self._lock, self._line.join, ticket)
-            self._wait_for_turn(ticket, deadline)
-            while locked(self._lock, self._take, ticket):
-                if self._is_lendable(ticket.held[0], deadline):
-                    del self._idle_since[ticket.held[0]]
-                    break
-                self._count("connections_lost", len(ticket.held))
-                self._end(ticket.held)
-            else:
-                self._open(ticket, deadline)
-            if self._closed:
-                raise PoolClosed("the pool was closed while connecting")
-        except (PoolClosed, PoolTimeout):
-            self._count("requests_errors")
-            raise
-        ticket.is_lent = True
-        return ticket.held[0]
-
-    def _wait_for_turn(self, ticket: Ticket, deadline: float) -> None:
-        """Wait until there is a connection for this borrower, or room to open one."""
-        if self._is_first(ticket):
+    def _take_back(self, borrower: Borrower) -> None:
+        if borrower.has_left:
             return
-        self._count("requests_queued")
-        started = time.monotonic()
-        try:
-            while not self._is_first(ticket):
-                if (remaining := deadline - time.monotonic()) <= 0:
-                    waited = time.monotonic() - started
-                    raise PoolTimeout(f"no connection was returned within {waited:.1f} seconds")
-                ticket.bell.wait(min(remaining, RECHECK_INTERVAL))
-        finally:
-            self._count("requests_wait_ms", int(1000 * (time.monotonic() - started)))
+        idle_since = time.monotonic() if borrower.is_content else NEVER
+        self._idle_since.update(dict.fromkeys(borrower.held, idle_since))
+        unfit = [each for each in borrower.held if not self._is_fit(each)]
+        self._end(unfit)
+        if borrower.was_served:
+            self._count(returns_bad=len(unfit))
+        else:
+            self._count(requests_errors=1)
+        borrower.has_left = True
+        for served in self._borrowers()[: self.max_size]:
+            served.call()
 
-    def _is_first(self, ticket: Ticket) -> bool:
+    def _borrowers(self) -> list[Borrower]:
+        """Return who is in the line, in order."""
+        return [each for ref in tuple(self._line) if (each := ref()) and not each.has_left]
+
+    def _is_served(self, borrower: Borrower) -> bool:
+        return borrower in self._borrowers()[: self.max_size]
+
+    def _wait_for_turn(self, borrower: Borrower, deadline: float) -> None:
+        self._count(requests_queued=not self._is_served(borrower))
+        while not (self._closed or self._is_served(borrower)):
+            now = time.monotonic()
+            if now >= deadline:
+                raise PoolTimeout(f"nobody returned one of {self.max_size} connections in time")
+            borrower.wait(min(deadline - now, RECHECK_INTERVAL))
+            self._count(requests_wait_ms=round(1000 * (time.monotonic() - now)))
         if self._closed:
             raise PoolClosed("the pool is closed")
-        return ticket in self._borrowers()[: self.max_size]
+
+    def _hand_over(self, borrower: Borrower) -> bool:
+        """Hand over all that nobody has and that is to be ended, or else what was used last."""
+        unheld = sorted(self._unheld(), key=lambda each: self._idle_since.get(each, NEVER))
+        borrower.held = [each for each in unheld if not self._is_fit(each)] or unheld[-1:]
+        return bool(borrower.held)
+
+    def _unheld(self) -> list[ClientConnection]:
+        """Return what is idle, and what an interrupted borrower has dropped."""
+        opened = list(self._opened_at)
+        held = {websocket for borrower in self._borrowers() for websocket in borrower.held}
+        return [each for each in opened if each not in held and each in self._opened_at]
+
+    def _is_fit(self, websocket: ClientConnection) -> bool:
+        now = time.monotonic()
+        opened_at = self._opened_at.get(websocket, NEVER)
+        idle_since = self._idle_since.get(websocket, NEVER)
+        return (
+            is_open(websocket)
+            and is_quiet(websocket)
+            and not self._closed
+            and opened_at > now - self.max_lifetime
+            and idle_since > max(now - self.max_idle, self._lost_since)
+        )
 
     def _is_lendable(self, websocket: ClientConnection, deadline: float) -> bool:
-        if not self._is_fit(websocket) or has_unread(websocket):
+        if not self._is_fit(websocket):
             return False
         now = time.monotonic()
-        if now - self._idle_since[websocket] < PING_AFTER:
-            return True
-        timeout = min(PING_TIMEOUT, (deadline - now) / 2)  # leaves time to open another one
-        if answers_ping(websocket, timeout):
-            return not has_unread(websocket)
-        locked(self._lock, self._distrust, websocket)
-        return False
+        idle_since = self._idle_since.get(websocket, NEVER)
+        # Half of the time that is left is for opening another one.
+        timeout = min(PING_TIMEOUT, (deadline - now) / 2)
+        if now - idle_since > PING_AFTER and not answers_ping(websocket, timeout):
+            self._lost_since = max(self._lost_since, idle_since)
+        is_lendable = self._is_fit(websocket)
+        self._idle_since.pop(websocket, None)
+        return is_lendable
 
-    def _open(self, ticket: Ticket, deadline: float) -> None:
-        def register(websocket: ClientConnection) -> None:
-            if self._closed:
-                raise PoolClosed("the pool was closed while connecting")
-            ticket.held = (websocket,)
-            self._opened_at[websocket] = time.monotonic()
-
+    def _open(self, borrower: Borrower, deadline: float) -> None:
         if (remaining := deadline - time.monotonic()) <= 0:
             raise PoolTimeout("no connection that is alive was found in time")
-        self._count("connections_num")
+        limit = self._connect_kwargs.get("open_timeout", 10)  # as in connect()
+        kwargs = {
+            **self._connect_kwargs,
+            "open_timeout": min(remaining, ONE_DAY if limit is None else limit),
+            "create_connection": functools.partial(self._create, borrower),
+        }
+        self._count(connections_num=1)
         try:
-            open_connection(self.uri, self._connect_kwargs, remaining, register)
-        except BaseException as exc:
-            self._count("connections_errors")
-            if isinstance(exc, Exception) and self._closed:
-                raise PoolClosed("the pool was closed while connecting") from exc
+            # As a context manager, because 17.1 deprecates anything else.
+            connect(self.uri, **kwargs).__enter__()
+        except Exception as exc:
+            self._count(connections_errors=1)
+            if self._closed:
+                raise PoolClosed("the pool was closed meanwhile") from exc
             if isinstance(exc, OSError) and time.monotonic() >= deadline:
                 raise PoolTimeout("couldn't connect in time") from exc
             raise
 
-    def _give_back(self, ticket: Ticket) -> None:
-        if ticket.is_over:
-            return
-        if not locked(self._lock, self._keep, ticket):
-            self._count("returns_bad", ticket.is_lent)
-            self._end(ticket.held)
-        ticket.is_over = True
-        locked(self._lock, self._line.call, self.max_size)
+    def _create(self, borrower: Borrower, sock: socket.socket, *args: Any, **kwargs: Any) -> Any:
+        """Have the connection known from the start, whatever interrupts connect()."""
+        create = self._connect_kwargs.get("create_connection") or ClientConnection
+        try:
+            borrower.held = [create(sock, *args, **kwargs)]
+            self._opened_at[borrower.held[0]] = time.monotonic()
+            return borrower.held[0]
+        except BaseException:
+            # Its reader thread, if it has got one, closes the socket. If connect() were faster,
+            # that thread wouldn't wake up.
+            hang_up(sock)
+            wait_until(lambda: sock.fileno() == -1, FAREWELL_TIMEOUT)
+            raise
 
-    def _end(self, websockets: Collection[ClientConnection]) -> None:
-        # In a forked child a borrower may still have what is the parent's.
-        known = [websocket for websocket in websockets if websocket in self._opened_at]
-        end_all(known, CLOSE_TIMEOUT)
-        for websocket in known:
+    def _end(self, websockets: list[ClientConnection]) -> None:
+        # A borrower who has forked holds what is the parent's.
+        end_all([each for each in websockets if each in self._opened_at], CLOSE_TIMEOUT)
+        for websocket in websockets:
             self._idle_since.pop(websocket, None)
             self._opened_at.pop(websocket, None)
 
-    def _borrowers(self) -> list[Ticket]:
-        return locked(self._lock, self._line.tickets)
-
-    def _count(self, name: str, by: int = 1) -> None:
-        locked(self._lock, self._counts.update, {name: by})
-
-    # With the lock.
-
-    def _take(self, ticket: Ticket) -> bool:
-        """Take all the unfit connections that nobody has, to end them, or else one to be lent."""
-        unheld = self._unheld()
-        unfit = [websocket for websocket in unheld if not self._is_fit(websocket)]
-        unheld.sort(key=lambda websocket: self._idle_since.get(websocket, 0))
-        ticket.held = tuple(unfit or unheld[-1:])
-        return bool(ticket.held)
-
-    def _distrust(self, websocket: ClientConnection) -> None:
-        """Have those dropped that have been idle for as long as one that is dead, or longer."""
-        last_alive = self._idle_since[websocket]
-        for other, since in self._idle_since.items():
-            if since <= last_alive:
-                self._idle_since[other] = float("-inf")
-
-    def _keep(self, ticket: Ticket) -> bool:
-        """Make a connection that was lent idle, if it can be lent again."""
-        if self._closed or not (ticket.is_reusable and self._is_usable(ticket.held[0])):
-            return False
-        self._idle_since[ticket.held[0]] = time.monotonic()
-        return True
-
-    def _unheld(self) -> list[ClientConnection]:
-        """Return what nobody has: what is idle, and what an interrupted borrower has dropped."""
-        opened = list(self._opened_at)
-        held = {websocket for ticket in self._line.tickets() for websocket in ticket.held}
-        return [websocket for websocket in opened if websocket not in held]
-
-    def _is_fit(self, websocket: ClientConnection) -> bool:
-        idle_since = self._idle_since.get(websocket, float("-inf"))
-        return self._is_usable(websocket) and time.monotonic() - idle_since < self.max_idle
-
-    def _is_usable(self, websocket: ClientConnection) -> bool:
-        opened_at = self._opened_at.get(websocket, float("-inf"))
-        return is_open(websocket) and time.monotonic() - opened_at < self.max_lifetime
+    def _count(self, **counts: int) -> None:
+        locked(self._lock, self._counts.update, counts)
 
 
 pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
@@ -347,13 +337,13 @@ pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
 def start_empty_in_child() -> None:
     """Close the child's copies of descriptors; the connections stay open, and the parent's."""
-    for pool in list(pools):
+    for pool in tuple(pools):
         for websocket in pool._opened_at:
-            for name in DESCRIPTORS:
-                if hasattr(websocket, name):
-                    getattr(websocket, name).close()
+            for each in vars(websocket).values():
+                if isinstance(each, socket.socket):
+                    each.close()
         pool._start_empty()
 
 
-with contextlib.suppress(AttributeError):  # Windows has no fork
+if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=start_empty_in_child)

@@ -94,8 +94,7 @@ class Reconnect:
         reconnect_delays: ReconnectDelays = backoff,
         **connect_kwargs: Any,
     ) -> None:
-        check_uri(uri)
-        self.uri: str = uri
+        self.uri: str = check_uri(uri)
         self.process_exception: ProcessException = process_exception
         self.reconnect_delays: ReconnectDelays = reconnect_delays
         self.connect_kwargs: dict[str, Any] = connect_kwargs

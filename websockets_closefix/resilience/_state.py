@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import selectors
 import time
-from typing import Any
+from typing import Any, Callable
 
 from websockets.sync.connection import Connection
 
-from ._ending import wait_until
+POLL_INTERVAL = 0.01
+"""Seconds between two looks at what nobody tells of."""
 
 
 def is_open(websocket: Connection) -> bool:
@@ -16,10 +17,12 @@ def is_open(websocket: Connection) -> bool:
     return websocket.protocol.state.name == "OPEN"
 
 
-def has_unread(websocket: Connection) -> bool:
-    """Tell whether a message, or part of one, waits to be read."""
+def is_quiet(websocket: Connection) -> bool:
+    """Tell whether nothing is unread, and no call is under way or was interrupted in the middle."""
     messages: Any = websocket.recv_messages
-    return bool(messages.chunks) if hasattr(messages, "chunks") else messages.frames.qsize() > 0
+    unread = messages.chunks if hasattr(messages, "chunks") else messages.frames.qsize()
+    under_way = messages.get_in_progress or websocket.send_in_progress
+    return not (unread or under_way or websocket.protocol_mutex.locked())
 
 
 def is_reading(websocket: Connection) -> bool:
@@ -49,3 +52,13 @@ def answers_ping(websocket: Connection, timeout: float) -> bool:
         return websocket.ping().wait(deadline - time.monotonic())
     except Exception:  # ConnectionClosed; without the shim, the close race as well
         return False
+
+
+def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
+    """Look whether the condition is met until it is or the timeout has elapsed; return whether."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_INTERVAL)
+    return True
