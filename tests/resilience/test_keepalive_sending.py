@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from websockets.exceptions import ConnectionClosedError
+from websockets.protocol import State
 from websockets.sync.client import unix_connect
 
 from websockets_closefix import _provoke
@@ -98,6 +99,7 @@ class SlowLink:
             stack.enter_context(contextlib.suppress(OSError))
             client = stack.enter_context(self.listener.accept()[0])
             server = stack.enter_context(socket.create_connection(self.target))
+            stack.callback(_provoke.hang_up, server)
             self.threads.append(threading.Thread(target=self.down, args=(server, client)))
             self.threads[1].start()
             while data := client.recv(SMALL_BUFFER // 4):
@@ -144,9 +146,10 @@ def fill(websocket):
     with contextlib.suppress(BlockingIOError):
         while True:
             # Pongs, which nobody reads. Not setblocking(), which would disturb the reader thread.
-            websocket.socket.send(b"\x8a\x80\0\0\0\0" * 1000, socket.MSG_DONTWAIT)
+            websocket.socket.send((b"\x8a\xfd" + bytes(4 + 125)) * 100, socket.MSG_DONTWAIT)
 
 
+@needs_user_timeout
 def test_ping_does_not_block_on_a_full_buffer():
     with never_reading() as uri:
         websocket = _provoke.open_connection(uri, compression=None, **OFF)
@@ -158,7 +161,25 @@ def test_ping_does_not_block_on_a_full_buffer():
             assert not alive._thread.is_alive()
 
 
-def test_ping_does_not_block_on_a_unix_socket_either(tmp_path):
+@needs_user_timeout
+def test_peer_that_takes_little_of_a_full_buffer_is_spared():
+    """Nobody is sending, and it takes long until there is room for a ping."""
+    with serving() as uri, SlowLink(uri, pause=0.05) as address:
+        sock = socket.create_connection(address)
+        websocket = _provoke.open_connection(uri, sock=sock, compression=None, **OFF)
+        fill(websocket)
+        with keepalive(websocket, ping_interval=0.1, ping_timeout=0.6):
+            with pytest.raises(TimeoutError):
+                websocket.recv(timeout=1.5)
+            assert not can_send(websocket)
+            assert websocket.protocol.state is State.OPEN
+        hang_up(websocket.socket)
+        websocket.recv_events_thread.join(5)
+
+
+def test_full_buffer_of_a_unix_socket_does_not_hold_up_the_end_of_the_block(tmp_path):
+    """There the kernel gives up nobody."""
+
     def shake_hands():
         sock, _ = listener.accept()
         with sock:
@@ -173,12 +194,14 @@ def test_ping_does_not_block_on_a_unix_socket_either(tmp_path):
         peer.start()
         websocket = unix_connect(path, compression=None, **OFF).__enter__()
         fill(websocket)
-        alive = keepalive(websocket, ping_interval=0.1, ping_timeout=0.1)
-        with alive, pytest.raises(ConnectionClosedError) as raised:
-            websocket.recv(timeout=10)
+        alive = keepalive(websocket, ping_interval=0.01, ping_timeout=0.01)
+        with alive, pytest.raises(TimeoutError):
+            websocket.recv(timeout=0.5)
+        assert not alive._thread.is_alive()
+        assert websocket.protocol.state is State.OPEN
         done.set()
         peer.join(5)
-    assert raised.value.sent.code == 1011
+        websocket.recv_events_thread.join(5)
 
 
 def test_without_ping_timeout_nobody_is_given_up():

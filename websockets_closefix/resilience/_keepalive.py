@@ -33,12 +33,13 @@ class keepalive:
     "keepalive ping timeout", and whoever waits in ``recv()`` gets
     :exc:`~websockets.exceptions.ConnectionClosedError`.
 
-    While a thread is in ``send()``, no ping can be sent. Then it's the kernel that notices: where
-    there is ``TCP_USER_TIMEOUT`` (:rfc:`5482`; Linux), a peer that hasn't taken a single byte for
-    ``ping_interval + ping_timeout`` seconds is given up, and ``send()`` raises
-    :exc:`~websockets.exceptions.ConnectionClosedError`. One that takes little, but takes it, is
-    spared however long a message may last. The option is put back when the block ends. Elsewhere,
-    and on Unix sockets, a blocked ``send()`` isn't ended, as with websockets' own keepalive.
+    While a thread is in ``send()``, or the send buffer is full, no ping can be sent. Then it's the
+    kernel that notices: where there is ``TCP_USER_TIMEOUT`` (:rfc:`5482`; Linux), a peer that takes
+    not a single byte for ``ping_interval + ping_timeout`` seconds is given up, and whoever is in
+    ``send()`` or ``recv()`` gets :exc:`~websockets.exceptions.ConnectionClosedError`. One that
+    takes little, but takes it, is spared however long a message may last. The option is put back
+    when the block ends. Elsewhere, and on Unix sockets, such a peer isn't given up, as with
+    websockets' own keepalive.
 
     A program that is slow to read isn't a dead peer either: while unread messages keep the reader
     thread from reading (one on 13.1, more than ``max_queue`` later), no pong is expected.
@@ -111,43 +112,27 @@ class keepalive:
 
     def _run(self) -> None:
         try:
-            while self._sleep(self.ping_interval - self._latency) and self._ping():
-                pass
+            while self._sleep(self.ping_interval - self._latency):
+                self._ping()
         except ConnectionClosed:
             pass
         except Exception:
             self.websocket.logger.error("keepalive ping failed", exc_info=True)
 
-    def _ping(self) -> bool:
-        """Send a ping and wait for the pong; return False if there is to be no other ping."""
-        if not self._wait_until_it_can_be_sent():
-            return False
+    def _ping(self) -> None:
+        """Send a ping and wait for the pong; fail the connection if it doesn't come in time."""
+        # Not in ping(), which would wait as well, but longer than the block may last.
+        while not can_send(self.websocket):
+            if not self._sleep(POLL_INTERVAL):
+                return
         sent_at = time.monotonic()
         pong = self.websocket.ping()
         if self.ping_timeout is None:
-            return True
+            return
         if self._wait_for(pong, self.ping_timeout):
             self._latency = time.monotonic() - sent_at
-            return True
-        return not is_reading(self.websocket) or self._give_up()
-
-    def _wait_until_it_can_be_sent(self) -> bool:
-        """Wait for other threads to finish sending, then for room in the send buffer."""
-        full_since = time.monotonic()
-        while not can_send(self.websocket):
-            now = time.monotonic()
-            if self.websocket.protocol_mutex.locked():
-                full_since = now  # another thread is blocked, if any: the kernel's to judge
-            elif self.ping_timeout is not None and now - full_since > self.ping_timeout:
-                return self._give_up()
-            if not self._sleep(POLL_INTERVAL):
-                return False
-        return not self._is_over()
-
-    def _give_up(self) -> bool:
-        if not self._is_over():
+        elif is_reading(self.websocket) and not self._is_over():
             fail(self.websocket)
-        return False
 
     def _sleep(self, seconds: float) -> bool:
         """Return False if the connection or the block has ended meanwhile."""
