@@ -79,6 +79,14 @@ def pythons(session: nox.Session) -> None:
     session.run(*IN_PARALLEL, *session.posargs)
 
 
+@nox.session(python="pypy3")
+def pypy(session: nox.Session) -> None:
+    """Run the tests of the application layer on PyPy, which collects garbage later."""
+    session.install("cryptography<44", "--only-binary", "cryptography")  # has wheels for PyPy
+    session.install("-e", ".[test]", "pytest-xdist")
+    session.run(*IN_PARALLEL, "tests/resilience", *session.posargs)
+
+
 @nox.session
 @nox.parametrize("wrapt", ["1.15.0", "1.17.3"])
 def wrapts(session: nox.Session, wrapt: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -127,6 +128,7 @@ def test_pool_that_is_gone_is_forgotten(echo_uri):
     assert pool in _pool.pools
     pool.close()
     del pool
+    gc.collect()
     assert not [each for each in _pool.pools if each.uri == echo_uri]
 
 

@@ -412,3 +412,19 @@ def test_close_frame_that_cannot_be_sent(echo_uri):
     with ConnectionPool(echo_uri) as pool:
         websocket = leave_with_an_exception(pool, stop_sending)
         assert not websocket.recv_events_thread.is_alive()
+
+
+def test_join_that_fails_in_two_threads_at_once(echo_uri, monkeypatch):
+    """Up to 3.12, Python asserts what doesn't hold while another thread joins, too."""
+
+    def join(timeout):
+        raise AssertionError
+
+    def refuse_to_join(websocket):
+        monkeypatch.setattr(websocket.recv_events_thread, "join", join)
+
+    with ConnectionPool(echo_uri) as pool:
+        websocket = leave_with_an_exception(pool, refuse_to_join)
+        assert pool.get_stats()["pool_size"] == 0
+    monkeypatch.undo()
+    websocket.recv_events_thread.join(5)

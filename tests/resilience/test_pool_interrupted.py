@@ -9,6 +9,7 @@ raises at every line of the application layer that is executed, at one after the
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import sys
 import threading
@@ -202,6 +203,7 @@ def test_slot_of_a_borrower_who_vanished_is_free_at_the_next_borrow(server_side,
         borrower = _pool.Borrower()
         lost = pool._serve(borrower, float("inf"))
         del borrower
+        gc.collect()  # which PyPy needs
         with pool.connection(timeout=3) as websocket:
             assert websocket is not lost
             assert not lost.recv_events_thread.is_alive()

@@ -14,7 +14,7 @@ import _thread
 import contextlib
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, Callable
 
 from websockets.exceptions import ConcurrencyError, WebSocketException
@@ -22,7 +22,7 @@ from websockets.frames import CloseCode
 from websockets.sync.connection import Connection
 
 from ._locked import locked
-from ._state import POLL_INTERVAL, is_reading, wait_until
+from ._state import POLL_INTERVAL, has_ended, is_reading, wait_until
 
 NORMAL_CLOSURE = CloseCode.NORMAL_CLOSURE
 
@@ -44,20 +44,17 @@ def end_all(websockets: Collection[Connection], timeout: float) -> None:
     for websocket in websockets:
         in_background(drop_unread, websocket, timeout + FAREWELL_TIMEOUT)
     told = [w for w in websockets if say_goodbye(w, w.protocol.send_close, NORMAL_CLOSURE)]
-    join_readers(told, timeout)
+    wait_for_all(told, timeout)
     for websocket in websockets:
         hang_up(websocket.socket)
-    join_readers(websockets, FAREWELL_TIMEOUT)
-    for websocket in websockets:
-        if websocket.recv_events_thread.is_alive():  # but waits for a lock
-            in_background(close_socket, websocket)
+    for websocket in wait_for_all(websockets, FAREWELL_TIMEOUT):
+        in_background(close_socket, websocket)  # whose reader thread waits for a lock
 
 
-def join_readers(websockets: Collection[Connection], timeout: float) -> None:
-    """Wait until all connections have ended, or the timeout has elapsed."""
+def wait_for_all(websockets: Iterable[Connection], timeout: float) -> list[Connection]:
+    """Wait until connections have ended or the timeout has elapsed; return which haven't."""
     deadline = time.monotonic() + timeout
-    for websocket in websockets:
-        websocket.recv_events_thread.join(max(0, deadline - time.monotonic()))
+    return [w for w in websockets if not has_ended(w, max(0, deadline - time.monotonic()))]
 
 
 def in_background(function: Callable[..., None], *args: Any) -> None:

@@ -12,7 +12,7 @@ from websockets.sync.connection import Connection
 
 from ._arguments import check_seconds, check_seconds_or_none
 from ._ending import hang_up, say_goodbye
-from ._state import POLL_INTERVAL, can_send, is_reading
+from ._state import POLL_INTERVAL, can_send, has_ended, is_reading
 from ._user_timeout import set_user_timeout
 
 CHECK_INTERVAL = 0.5
@@ -155,7 +155,7 @@ class keepalive:
         return False
 
     def _is_over(self) -> bool:
-        return self._stopped or not self.websocket.recv_events_thread.is_alive()
+        return self._stopped or has_ended(self.websocket)
 
 
 def keeps_itself_alive(websocket: Connection) -> bool:

@@ -17,6 +17,15 @@ def is_open(websocket: Connection) -> bool:
     return websocket.protocol.state.name == "OPEN"
 
 
+def has_ended(websocket: Connection, timeout: float = 0) -> bool:
+    """Tell whether the reader thread has ended, or does so before the timeout has elapsed."""
+    try:
+        websocket.recv_events_thread.join(timeout)
+        return not websocket.recv_events_thread.is_alive()
+    except AssertionError:  # Python's own, up to 3.12, if another thread joins it at that moment
+        return True
+
+
 def is_quiet(websocket: Connection) -> bool:
     """Tell whether nothing is unread, and no call is under way or was interrupted in the middle."""
     messages: Any = websocket.recv_messages
