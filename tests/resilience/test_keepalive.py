@@ -12,7 +12,7 @@ from websockets.protocol import State
 from websockets.sync.connection import Connection
 
 from websockets_closefix._provoke import open_connection, peer, stay_silent
-from websockets_closefix.resilience import _keepalive, keepalive
+from websockets_closefix.resilience import _keepalive, _state, keepalive
 
 from ..peers import client_context, server_context
 from .conftest import serving
@@ -150,14 +150,15 @@ def test_ends_with_the_block_while_it_waits_for_a_pong(relay, inattentive):
 
 
 class SignallingLock:
-    """Tells when somebody asks whether it is locked, as only keepalive() does."""
+    """Tells when somebody waits for it with a bound, as only keepalive() does."""
 
     def __init__(self, lock):
         self.lock, self.asked = lock, threading.Event()
+        self.locked, self.release = lock.locked, lock.release
 
-    def locked(self):
+    def acquire(self, timeout):
         self.asked.set()
-        return self.lock.locked()
+        return self.lock.acquire(timeout=timeout)
 
     def __enter__(self):
         return self.lock.__enter__()
@@ -166,12 +167,14 @@ class SignallingLock:
         return self.lock.__exit__(*exc_info)
 
 
-def test_does_nothing_after_the_block_if_another_thread_was_sending(echo_uri):
+def test_does_nothing_after_the_block_if_another_thread_was_sending(echo_uri, monkeypatch):
+    monkeypatch.setattr(_keepalive, "CHECK_INTERVAL", 0.1)
     websocket = open_connection(echo_uri, **OFF)
     lock = websocket.protocol_mutex = SignallingLock(websocket.protocol_mutex)
     with lock.lock:
         with keepalive(websocket, ping_interval=0.01, ping_timeout=0.01) as alive:
             assert lock.asked.wait(5)
+        thread_of(alive).join(5)
         assert not thread_of(alive).is_alive()
     websocket.send("still open")
     assert websocket.recv(timeout=5) == "still open"
@@ -306,14 +309,9 @@ def test_waits_for_nothing_once_the_block_has_ended(echo_uri):
     websocket.close()
 
 
-def pending_pings(websocket):
-    names = ("ping_waiters", "pong_waiters", "pending_pings")  # to 14.2, to 15.0.1, from 16.0
-    [pings] = [getattr(websocket, name) for name in names if hasattr(websocket, name)]
-    return pings
-
-
-def test_program_that_is_slow_to_read_has_no_dead_peer():
-    """Unread messages keep the reader thread from the pong behind them."""
+def test_program_that_is_slow_to_read_has_no_dead_peer(monkeypatch):
+    """Unread messages keep the reader thread from the pong behind them: none is asked for."""
+    monkeypatch.setattr(_keepalive, "CHECK_INTERVAL", 0.01)
 
     def send_many(websocket):
         for number in range(40):
@@ -322,12 +320,105 @@ def test_program_that_is_slow_to_read_has_no_dead_peer():
 
     with serving(send_many, **OFF) as uri:
         websocket = open_connection(uri, **OFF)
-        with keepalive(websocket, ping_interval=0.1, ping_timeout=0.1) as alive:
-            wait_until(lambda: len(pending_pings(websocket)) >= 2)
+        wait_until(lambda: not _keepalive.is_reading(websocket))
+        with keepalive(websocket, ping_interval=0.05, ping_timeout=0.05) as alive:
+            threading.Event().wait(0.5)  # many times as long
+            assert pongs_awaited(websocket) == []
             assert [websocket.recv(timeout=5) for _ in range(40)] == list(map(str, range(40)))
             wait_until(lambda: alive.latency > 0)
             websocket.send("read")
         websocket.close()
+
+
+def test_unread_messages_outlast_a_peer_that_has_closed():
+    """On 13.1, a ping that fails would have dropped them."""
+
+    def send_many(websocket):
+        for number in range(10):
+            websocket.send(str(number))
+        sent.set()
+
+    sent = threading.Event()
+    with serving(send_many, close_timeout=0.1, **OFF) as uri:
+        websocket = open_connection(uri, **OFF)
+        with keepalive(websocket, ping_interval=0.05, ping_timeout=0.05):
+            assert sent.wait(5)
+            threading.Event().wait(0.5)  # the server has hung up
+            assert [websocket.recv(timeout=5) for _ in range(10)] == list(map(str, range(10)))
+        websocket.close()
+
+
+def test_program_that_becomes_slow_while_a_pong_is_due(relay, monkeypatch):
+    monkeypatch.setattr(_keepalive, "CHECK_INTERVAL", 0.01)
+    websocket = open_connection(relay.uri, **OFF)
+    relay.swallowing.set()
+    with keepalive(websocket, ping_interval=0.01, ping_timeout=0.3) as alive:
+        wait_until(lambda: alive._awaited in pongs_awaited(websocket))
+        monkeypatch.setattr(_keepalive, "is_reading", lambda websocket: False)
+        with pytest.raises(TimeoutError):
+            websocket.recv(timeout=1)
+        monkeypatch.undo()
+        with pytest.raises(ConnectionClosedError, match="keepalive ping timeout"):
+            websocket.recv(timeout=10)
+
+
+def test_latency_without_ping_timeout(echo_uri):
+    websocket = open_connection(echo_uri, **OFF)
+    with websocket, keepalive(websocket, ping_interval=0.01, ping_timeout=None) as alive:
+        wait_until(lambda: alive.latency > 0)
+
+
+def test_program_that_sends_without_a_pause_is_pinged_too(relay):
+    """A half-open peer behind a proxy takes all that it is sent."""
+
+    def send_on_and_on():
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            websocket.send(bytes(1000))
+
+    websocket = open_connection(relay.uri, compression=None, **OFF)
+    relay.swallowing.set()
+    alive = keepalive(websocket, ping_interval=0.2, ping_timeout=0.2)
+    with alive, pytest.raises(ConnectionClosedError) as raised:
+        send_on_and_on()
+    assert raised.value.sent.code == 1011
+
+
+def test_survives_a_moment_without_descriptors(echo_uri, monkeypatch):
+    def register(selector, *args):
+        made.append(type(selector))
+        return registered(selector, *args)
+
+    made, registered = [], _state.Selector.register
+    monkeypatch.setattr(_state.Selector, "register", register)
+    websocket = open_connection(echo_uri, **OFF)
+    with websocket, keepalive(websocket, ping_interval=0.01) as alive:
+        wait_until(lambda: alive.latency > 0)
+    assert made
+    assert not hasattr(_state.Selector(), "fileno")  # as epoll's and kqueue's have
+
+
+@pytest.mark.parametrize("where", ["set_user_timeout", "start"])
+def test_interrupted_on_entering_the_block(echo_uri, monkeypatch, where):
+    class TimeLimit(BaseException):
+        pass
+
+    def strike(*args):
+        calls.append(unpatched(*args))
+        monkeypatch.undo()
+        raise TimeLimit
+
+    calls = []
+    with open_connection(echo_uri, **OFF) as websocket:
+        alive = keepalive(websocket)
+        owner = _keepalive if where == "set_user_timeout" else alive._thread
+        unpatched = getattr(owner, where)
+        monkeypatch.setattr(owner, where, strike)
+        with pytest.raises(TimeLimit), alive:
+            pytest.fail("it wasn't struck")
+        assert not thread_of(alive).is_alive()
+        websocket.send("still open")
+        assert websocket.recv(timeout=5) == "still open"
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")

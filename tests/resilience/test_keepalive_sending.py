@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import selectors
 import socket
 import threading
 
@@ -14,7 +15,7 @@ from websockets.sync.client import unix_connect
 from websockets_closefix import _provoke
 from websockets_closefix.resilience import _user_timeout, keepalive
 from websockets_closefix.resilience._ending import hang_up
-from websockets_closefix.resilience._state import can_send
+from websockets_closefix.resilience._state import is_ready
 
 from ..peers import client_context, server_context, tls_peer
 from .conftest import serving
@@ -23,6 +24,10 @@ from .test_keepalive import OFF, wait_until
 HAS_USER_TIMEOUT = hasattr(socket, "TCP_USER_TIMEOUT")
 needs_user_timeout = pytest.mark.skipif(not HAS_USER_TIMEOUT, reason="there's no such option")
 SMALL_BUFFER = 65536
+
+
+def can_send(websocket):
+    return is_ready(websocket, selectors.EVENT_WRITE)
 
 
 def user_timeout(websocket):
@@ -220,16 +225,16 @@ def test_without_ping_timeout_nobody_is_given_up():
 
 
 @needs_user_timeout
-@pytest.mark.parametrize("before", [0, 12345])
+@pytest.mark.parametrize(("before", "meanwhile"), [(0, 30500), (12345, 12345), (99999, 30500)])
 @pytest.mark.parametrize("secure", [False, True])
-def test_option_is_put_back(before, secure):
+def test_option_is_put_back(before, meanwhile, secure):
     context = {"ssl": server_context} if secure else {}
     with serving(**context) as uri:
         context = {"ssl": client_context} if secure else {}
         websocket = _provoke.open_connection(uri, **context, **OFF)
         websocket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, before)
         with keepalive(websocket, ping_interval=20, ping_timeout=10.5):
-            assert user_timeout(websocket) == 30500
+            assert user_timeout(websocket) == meanwhile
         assert user_timeout(websocket) == before
         websocket.close()
 

@@ -12,7 +12,7 @@ class Borrower:
     """A place in the line, for as long as somebody refers to it."""
 
     def __init__(self) -> None:
-        self.held: list[ClientConnection] = []  # which nobody else touches
+        self.held: ClientConnection | None = None  # which nobody else touches
         self.was_served = False
         self.is_content = False  # left without an exception
         self.has_left = False

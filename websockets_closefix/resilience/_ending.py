@@ -10,7 +10,6 @@ locked for good.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import socket
 import time
@@ -21,6 +20,7 @@ from websockets.exceptions import ConcurrencyError, WebSocketException
 from websockets.frames import CloseCode
 from websockets.sync.connection import Connection
 
+from ._background import in_background
 from ._locked import locked
 from ._state import POLL_INTERVAL, has_ended, is_reading, wait_until
 
@@ -43,7 +43,7 @@ def end_all(websockets: Collection[Connection], timeout: float) -> None:
     """
     for websocket in websockets:
         in_background(drop_unread, websocket, timeout + FAREWELL_TIMEOUT)
-    told = [w for w in websockets if say_goodbye(w, w.protocol.send_close, NORMAL_CLOSURE)]
+    told = [websocket for websocket in websockets if say_goodbye(websocket)]
     wait_for_all(told, timeout)
     for websocket in websockets:
         hang_up(websocket.socket)
@@ -57,38 +57,34 @@ def wait_for_all(websockets: Iterable[Connection], timeout: float) -> list[Conne
     return [w for w in websockets if not has_ended(w, max(0, deadline - time.monotonic()))]
 
 
-def in_background(function: Callable[..., None], *args: Any) -> None:
-    """Call a function that may wait for a lock that is never released."""
-    # A Thread would have locks of its own that an interruption could leave locked.
-    with contextlib.suppress(RuntimeError):  # an interpreter that shuts down starts none
-        _thread.start_new_thread(function, args)
-
-
 def close_socket(websocket: Connection) -> None:
     """Close the socket as the reader thread would."""
     with contextlib.suppress(Exception):  # without the shim, the close race
         websocket.close_socket()
 
 
-def say_goodbye(websocket: Connection, close: Callable[..., None], *code_and_reason: Any) -> bool:
+def say_goodbye(websocket: Connection) -> bool:
     """
-    Send a close frame with ``close``, if that can be done at once; return whether it was sent.
+    Send a close frame, if that can be done at once; return whether it was sent.
 
     ``send_context()`` would wait for as long as another thread sends, and then for the peer.
 
     """
     try:
         websocket.socket.settimeout(FAREWELL_TIMEOUT)  # bounds whoever sends from now on
+        # Taken with a timeout, it could be left locked by a signal handler that raises.
         if not wait_until(lambda: not websocket.protocol_mutex.locked(), FAREWELL_TIMEOUT):
             return False
-        is_sent = locked(websocket.protocol_mutex, _send_close, websocket, close, *code_and_reason)
+        close = websocket.protocol.send_close
+        is_sent = locked(websocket.protocol_mutex, send_close, websocket, close, NORMAL_CLOSURE)
         websocket.socket.settimeout(None)  # for the reader thread, which waits for the answer
     except OSError:
         return False  # the peer never hears of it
     return is_sent
 
 
-def _send_close(websocket: Connection, close: Callable[..., None], *code_and_reason: Any) -> bool:
+def send_close(websocket: Connection, close: Callable[..., None], *code_and_reason: Any) -> bool:
+    """Send a close frame with ``close``, unless there was one; requires holding the mutex."""
     if websocket.protocol.state.name != "OPEN":
         return False
     close(*code_and_reason)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import selectors
 import threading
 import time
-from types import TracebackType
 
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.sync.connection import Connection
 
 from ._arguments import check_seconds, check_seconds_or_none
-from ._ending import hang_up, say_goodbye
-from ._state import POLL_INTERVAL, can_send, has_ended, is_reading
+from ._ending import FAREWELL_TIMEOUT, hang_up, send_close
+from ._state import has_ended, is_reading, is_ready
 from ._user_timeout import set_user_timeout
 
 CHECK_INTERVAL = 0.5
@@ -74,7 +75,6 @@ class keepalive:
         self._user_timeout: float | None = None  # what the socket had before
         self._stopped = False
         self._awaited = threading.Event()
-        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="keepalive", daemon=True)
 
     @property
@@ -89,31 +89,39 @@ class keepalive:
                 "websockets keeps this connection alive by itself: keepalive() does nothing; "
                 "pass ping_interval and ping_timeout to connect() or serve() instead"
             )
-        else:
+            return self
+        try:
             self._thread.start()  # which can't be done twice
             if self.ping_timeout is not None:
                 seconds = self.ping_interval + self.ping_timeout
-                self._user_timeout = set_user_timeout(self.websocket.socket, seconds)
+                before = set_user_timeout(self.websocket.socket, seconds)
+                self._user_timeout = before
+                if before is not None and 0 < before < seconds:  # somebody wants it stricter
+                    set_user_timeout(self.websocket.socket, before)
+        except BaseException:  # a signal handler's, too
+            self.__exit__()
+            raise
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        exc_traceback: TracebackType | None,
-    ) -> None:
-        with self._lock:
+    def __exit__(self, *exc_info: object) -> None:
+        try:
             self._stopped = True
             self._awaited.set()
-        if self._user_timeout is not None:
-            set_user_timeout(self.websocket.socket, self._user_timeout)
-        if self._thread.ident is not None:
-            self._thread.join(CHECK_INTERVAL)
+            if self._thread.ident is not None:
+                self._thread.join(CHECK_INTERVAL)
+        finally:
+            if self._user_timeout is not None:
+                set_user_timeout(self.websocket.socket, self._user_timeout)
+
+    # In the thread.
 
     def _run(self) -> None:
         try:
             while self._sleep(self.ping_interval - self._latency):
-                self._ping()
+                # Where the reader thread doesn't read, there is no pong; and on a socket that the
+                # peer has closed meanwhile, a ping would cost what is unread.
+                if is_reading(self.websocket) and self._wait_until_it_can_send():
+                    self._ping()
         except ConnectionClosed:
             pass
         except Exception:
@@ -121,18 +129,25 @@ class keepalive:
 
     def _ping(self) -> None:
         """Send a ping and wait for the pong; fail the connection if it doesn't come in time."""
-        # Not in ping(), which would wait as well, but longer than the block may last.
-        while not can_send(self.websocket):
-            if not self._sleep(POLL_INTERVAL):
-                return
         sent_at = time.monotonic()
         pong = self.websocket.ping()
-        if self.ping_timeout is None:
-            return
-        if self._wait_for(pong, self.ping_timeout):
+        if self._wait_for(pong, self.ping_timeout or self.ping_interval):
             self._latency = time.monotonic() - sent_at
-        elif is_reading(self.websocket) and not self._is_over():
+        elif self.ping_timeout is not None and not self._is_over():
             fail(self.websocket)
+
+    def _wait_until_it_can_send(self) -> bool:
+        """Wait for room in the send buffer and for other threads to finish sending."""
+        # Not in ping(), which would wait for longer than the block may last.
+        mutex = self.websocket.protocol_mutex
+        while not self._is_over():
+            if not is_ready(self.websocket, selectors.EVENT_WRITE, CHECK_INTERVAL):
+                continue
+            # No signal handler raises in this thread, so that the mutex can't be left locked.
+            if mutex.acquire(timeout=CHECK_INTERVAL):
+                mutex.release()
+                return True
+        return False
 
     def _sleep(self, seconds: float) -> bool:
         """Return False if the connection or the block has ended meanwhile."""
@@ -141,16 +156,15 @@ class keepalive:
 
     def _wait_for(self, event: threading.Event, timeout: float) -> bool:
         """Wait until the event is set, and return whether it was; __exit__() sets it too."""
-        with self._lock:
-            self._awaited = event
-            if self._stopped:
-                return False
+        self._awaited = event  # before it is asked whether it's over, as __exit__() tells first
         deadline = time.monotonic() + timeout
         while not self._is_over():
             remaining = deadline - time.monotonic()
             if event.wait(max(0, min(remaining, CHECK_INTERVAL))):
                 return not self._stopped
-            if remaining <= 0:
+            if not is_reading(self.websocket):
+                deadline = time.monotonic() + timeout  # a program that is slow to read
+            elif remaining <= 0:
                 return False
         return False
 
@@ -171,6 +185,12 @@ def fail(websocket: Connection) -> None:
     seconds to answer the close frame.
 
     """
-    fail = websocket.protocol.fail
-    say_goodbye(websocket, fail, CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+    fail, reason = websocket.protocol.fail, "keepalive ping timeout"
+    with contextlib.suppress(OSError):  # the peer never hears of it
+        websocket.socket.settimeout(FAREWELL_TIMEOUT)  # bounds whoever sends from now on
+        if websocket.protocol_mutex.acquire(timeout=FAREWELL_TIMEOUT):
+            try:
+                send_close(websocket, fail, CloseCode.INTERNAL_ERROR, reason)
+            finally:
+                websocket.protocol_mutex.release()
     hang_up(websocket.socket)

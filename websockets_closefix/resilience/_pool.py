@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import itertools
 import logging
 import os
 import socket
@@ -20,7 +21,7 @@ from ._arguments import check_count, check_seconds, check_uri
 from ._borrower import Borrower
 from ._ending import FAREWELL_TIMEOUT, end_all, hang_up
 from ._locked import locked
-from ._state import answers_ping, is_open, is_quiet, wait_until
+from ._state import answers_ping, is_open, is_quiet, is_settled, wait_until
 
 CLOSE_TIMEOUT = 1.0
 """Seconds for the closing handshakes of connections that aren't lent any more."""
@@ -31,6 +32,9 @@ PING_AFTER = 1.0
 PING_TIMEOUT = 2.0
 """Seconds for that answer."""
 
+SETTLE_TIMEOUT = 0.1
+"""Seconds for the reader thread to take in what has arrived when a connection is returned."""
+
 RECHECK_INTERVAL = 0.5
 """Seconds after which whoever waits looks himself: who ought to call him may be interrupted."""
 
@@ -38,6 +42,9 @@ ONE_DAY = 86400.0
 """Seconds for connecting without an ``open_timeout``; a socket can't have an infinite number."""
 
 NEVER = float("-inf")
+
+DESCRIPTORS = ("socket", "shutdown_watcher", "shutdown_notifier")
+"""What a connection has open; all but the first are of websockets 17.0."""
 
 COUNTS = (
     "requests_num",
@@ -84,7 +91,9 @@ class ConnectionPool:
         max_idle: Seconds after which a connection that nobody wants isn't lent any more. It
             defaults to 600.
         max_lifetime: Seconds after which a connection isn't lent any more. It defaults to 3600.
-        connect_kwargs: As for :func:`websockets.sync.client.connect`.
+        max_message_size: Bytes of an incoming message at most, or :obj:`None`: what ``max_size``
+            is to :func:`~websockets.sync.client.connect`. It defaults to 1 MiB.
+        connect_kwargs: As for :func:`~websockets.sync.client.connect`, but for ``sock``.
 
     Raises:
         ValueError: If an argument is out of its range, or ``uri`` isn't a WebSocket URI.
@@ -99,6 +108,7 @@ class ConnectionPool:
         timeout: float = 30,
         max_idle: float = 600,
         max_lifetime: float = 3600,
+        max_message_size: int | None = 2**20,
         **connect_kwargs: Any,
     ) -> None:
         self.uri: str = check_uri(uri)
@@ -106,9 +116,11 @@ class ConnectionPool:
         self.timeout: float = check_seconds("timeout", timeout)
         self.max_idle: float = check_seconds("max_idle", max_idle)
         self.max_lifetime: float = check_seconds("max_lifetime", max_lifetime)
+        if "sock" in connect_kwargs:
+            raise ValueError("sock is a single connection's: let the pool open its own")
         # Lest connect() call getLogger(), which keeps a lock if a signal handler raises in it.
         connect_kwargs.setdefault("logger", logging.getLogger("websockets.client"))
-        self._connect_kwargs = connect_kwargs
+        self._connect_kwargs = {**connect_kwargs, "max_size": max_message_size}
         self._closed = False
         self._start_empty()
         pools.add(self)
@@ -166,18 +178,18 @@ class ConnectionPool:
 
         Args:
             timeout: Seconds to wait for borrowers. It defaults to 5. Peers that don't answer a
-                close frame may take 2 more.
+                close frame may take a few more.
 
         """
         deadline = time.monotonic() + timeout
         self._closed = True
         for borrower in self._borrowers():
             borrower.call()
-        self._end(self._unheld())
-        wait_until(lambda: not self._borrowers(), deadline - time.monotonic())
+        self._end(self._unheld(), CLOSE_TIMEOUT)
+        wait_until(lambda: not any(self._borrowers()), deadline - time.monotonic())
         for websocket in list(self._opened_at):
             hang_up(websocket.socket)
-        self._end(self._unheld())
+        self._end(self._unheld(), CLOSE_TIMEOUT)
 
     def get_stats(self) -> dict[str, int]:
         """
@@ -196,7 +208,7 @@ class ConnectionPool:
             "pool_max": self.max_size,
             "pool_size": len(self._opened_at),
             "pool_available": len(self._idle_since),
-            "requests_waiting": len(self._borrowers()[self.max_size :]),
+            "requests_waiting": max(0, len(list(self._borrowers())) - self.max_size),
             **self._counts,
         }
 
@@ -204,43 +216,46 @@ class ConnectionPool:
         self._count(requests_num=1)
         self._line.append(weakref.ref(borrower, self._line.remove))
         self._wait_for_turn(borrower, deadline)
-        while locked(self._lock, self._hand_over, borrower):
-            if self._is_lendable(borrower.held[-1], deadline):
-                break
-            self._count(connections_lost=len(borrower.held))
-            self._end(borrower.held)
-        else:
-            self._open(borrower, deadline)
+        websocket = locked(self._lock, self._hand_over, borrower)
+        while websocket is not None and not self._is_lendable(websocket, deadline):
+            self._count(connections_lost=1)
+            self._end([websocket], FAREWELL_TIMEOUT)  # which the borrower waits, too
+            websocket = locked(self._lock, self._hand_over, borrower)
+        if websocket is None:
+            websocket = self._open(borrower, deadline)
         if self._closed:
             raise PoolClosed("the pool was closed meanwhile")
+        self._idle_since.pop(websocket, None)
         borrower.was_served = True
-        return borrower.held[-1]
+        return websocket
 
     def _take_back(self, borrower: Borrower) -> None:
         if borrower.has_left:
             return
-        idle_since = time.monotonic() if borrower.is_content else NEVER
-        self._idle_since.update(dict.fromkeys(borrower.held, idle_since))
-        unfit = [each for each in borrower.held if not self._is_fit(each)]
-        self._end(unfit)
-        if borrower.was_served:
-            self._count(returns_bad=len(unfit))
-        else:
-            self._count(requests_errors=1)
+        websocket = borrower.held
+        if websocket is not None:
+            if borrower.is_content and wait_until(lambda: is_settled(websocket), SETTLE_TIMEOUT):
+                self._idle_since[websocket] = time.monotonic()
+            if not self._is_fit(websocket):
+                self._end([websocket], CLOSE_TIMEOUT)
+                self._count(returns_bad=borrower.was_served)
+        self._count(requests_errors=not borrower.was_served)
         borrower.has_left = True
-        for served in self._borrowers()[: self.max_size]:
+        for served in self._served():
             served.call()
 
-    def _borrowers(self) -> list[Borrower]:
-        """Return who is in the line, in order."""
-        return [each for ref in tuple(self._line) if (each := ref()) and not each.has_left]
+    def _borrowers(self) -> Iterator[Borrower]:
+        """Yield who is in the line, in order."""
+        for ref in tuple(self._line):
+            if (borrower := ref()) and not borrower.has_left:
+                yield borrower
 
-    def _is_served(self, borrower: Borrower) -> bool:
-        return borrower in self._borrowers()[: self.max_size]
+    def _served(self) -> list[Borrower]:
+        return list(itertools.islice(self._borrowers(), self.max_size))
 
     def _wait_for_turn(self, borrower: Borrower, deadline: float) -> None:
-        self._count(requests_queued=not self._is_served(borrower))
-        while not (self._closed or self._is_served(borrower)):
+        self._count(requests_queued=borrower not in self._served())
+        while not (self._closed or borrower in self._served()):
             now = time.monotonic()
             if now >= deadline:
                 raise PoolTimeout(f"nobody returned one of {self.max_size} connections in time")
@@ -249,16 +264,18 @@ class ConnectionPool:
         if self._closed:
             raise PoolClosed("the pool is closed")
 
-    def _hand_over(self, borrower: Borrower) -> bool:
-        """Hand over all that nobody has and that is to be ended, or else what was used last."""
+    def _hand_over(self, borrower: Borrower) -> ClientConnection | None:
+        """Hand over a connection that nobody has: one to be ended, or else the one used last."""
+        # Not all that are to be ended: others would open new ones meanwhile.
         unheld = sorted(self._unheld(), key=lambda each: self._idle_since.get(each, NEVER))
-        borrower.held = [each for each in unheld if not self._is_fit(each)] or unheld[-1:]
-        return bool(borrower.held)
+        unfit = [each for each in unheld if not self._is_fit(each)]
+        borrower.held = next(iter(unfit or unheld[-1:]), None)
+        return borrower.held
 
     def _unheld(self) -> list[ClientConnection]:
         """Return what is idle, and what an interrupted borrower has dropped."""
         opened = list(self._opened_at)
-        held = {websocket for borrower in self._borrowers() for websocket in borrower.held}
+        held = {borrower.held for borrower in self._borrowers()}
         return [each for each in opened if each not in held and each in self._opened_at]
 
     def _is_fit(self, websocket: ClientConnection) -> bool:
@@ -274,19 +291,21 @@ class ConnectionPool:
         )
 
     def _is_lendable(self, websocket: ClientConnection, deadline: float) -> bool:
-        if not self._is_fit(websocket):
-            return False
         now = time.monotonic()
         idle_since = self._idle_since.get(websocket, NEVER)
+        if not self._is_fit(websocket) or now - idle_since < PING_AFTER:
+            return self._is_fit(websocket)
+        if now >= deadline:
+            raise PoolTimeout("there is no time to see whether a connection is alive")
         # Half of the time that is left is for opening another one.
         timeout = min(PING_TIMEOUT, (deadline - now) / 2)
-        if now - idle_since > PING_AFTER and not answers_ping(websocket, timeout):
+        if answers_ping(websocket, timeout):
+            return self._is_fit(websocket)
+        if timeout == PING_TIMEOUT:
             self._lost_since = max(self._lost_since, idle_since)
-        is_lendable = self._is_fit(websocket)
-        self._idle_since.pop(websocket, None)
-        return is_lendable
+        return False
 
-    def _open(self, borrower: Borrower, deadline: float) -> None:
+    def _open(self, borrower: Borrower, deadline: float) -> Any:
         if (remaining := deadline - time.monotonic()) <= 0:
             raise PoolTimeout("no connection that is alive was found in time")
         limit = self._connect_kwargs.get("open_timeout", 10)  # as in connect()
@@ -298,7 +317,7 @@ class ConnectionPool:
         self._count(connections_num=1)
         try:
             # As a context manager, because 17.1 deprecates anything else.
-            connect(self.uri, **kwargs).__enter__()
+            return connect(self.uri, **kwargs).__enter__()
         except Exception as exc:
             self._count(connections_errors=1)
             if self._closed:
@@ -309,11 +328,11 @@ class ConnectionPool:
 
     def _create(self, borrower: Borrower, sock: socket.socket, *args: Any, **kwargs: Any) -> Any:
         """Have the connection known from the start, whatever interrupts connect()."""
-        create = self._connect_kwargs.get("create_connection") or ClientConnection
+        create: Any = self._connect_kwargs.get("create_connection") or ClientConnection
         try:
-            borrower.held = [create(sock, *args, **kwargs)]
-            self._opened_at[borrower.held[0]] = time.monotonic()
-            return borrower.held[0]
+            borrower.held = create(sock, *args, **kwargs)
+            self._opened_at[borrower.held] = time.monotonic()
+            return borrower.held
         except BaseException:
             # Its reader thread, if it has got one, closes the socket. If connect() were faster,
             # that thread wouldn't wake up.
@@ -321,9 +340,9 @@ class ConnectionPool:
             wait_until(lambda: sock.fileno() == -1, FAREWELL_TIMEOUT)
             raise
 
-    def _end(self, websockets: list[ClientConnection]) -> None:
+    def _end(self, websockets: list[ClientConnection], timeout: float) -> None:
         # A borrower who has forked holds what is the parent's.
-        end_all([each for each in websockets if each in self._opened_at], CLOSE_TIMEOUT)
+        end_all([each for each in websockets if each in self._opened_at], timeout)
         for websocket in websockets:
             self._idle_since.pop(websocket, None)
             self._opened_at.pop(websocket, None)
@@ -339,9 +358,9 @@ def start_empty_in_child() -> None:
     """Close the child's copies of descriptors; the connections stay open, and the parent's."""
     for pool in tuple(pools):
         for websocket in pool._opened_at:
-            for each in vars(websocket).values():
-                if isinstance(each, socket.socket):
-                    each.close()
+            for name in DESCRIPTORS:
+                if hasattr(websocket, name):
+                    getattr(websocket, name).close()
         pool._start_empty()
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import selectors
 import time
 from typing import Any, Callable
 
 from websockets.sync.connection import Connection
 
+from ._background import in_background
+
 POLL_INTERVAL = 0.01
-"""Seconds between two looks at what nobody tells of."""
+"""Seconds between two looks at what nobody tells of, at most."""
+
+# These need no descriptor, unlike the default one.
+Selector: Any = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 def is_open(websocket: Connection) -> bool:
@@ -30,8 +37,7 @@ def is_quiet(websocket: Connection) -> bool:
     """Tell whether nothing is unread, and no call is under way or was interrupted in the middle."""
     messages: Any = websocket.recv_messages
     unread = messages.chunks if hasattr(messages, "chunks") else messages.frames.qsize()
-    under_way = messages.get_in_progress or websocket.send_in_progress
-    return not (unread or under_way or websocket.protocol_mutex.locked())
+    return not (unread or messages.get_in_progress or websocket.send_in_progress)
 
 
 def is_reading(websocket: Connection) -> bool:
@@ -40,34 +46,47 @@ def is_reading(websocket: Connection) -> bool:
     return not (getattr(messages, "put_in_progress", False) or getattr(messages, "paused", False))
 
 
-def can_send(websocket: Connection) -> bool:
-    """Tell whether a few bytes could be sent without waiting for another thread or the peer."""
-    if websocket.protocol_mutex.locked():
-        return False
-    with selectors.DefaultSelector() as selector:
+def is_settled(websocket: Connection) -> bool:
+    """Tell whether the reader thread has taken in what has arrived, and no call holds the mutex."""
+    return (
+        is_reading(websocket)
+        and not websocket.protocol_mutex.locked()
+        and not is_ready(websocket, selectors.EVENT_READ)
+    )
+
+
+def is_ready(websocket: Connection, event: int, timeout: float = 0) -> bool:
+    """Tell whether the socket is ready, or gets so in time; a closed one is, as using it tells."""
+    with Selector() as selector:
         try:
-            selector.register(websocket.socket, selectors.EVENT_WRITE)
+            selector.register(websocket.socket, event)
         except (OSError, ValueError):
-            return True  # it is closed, which sending will tell
-        return bool(selector.select(0))
+            return True
+        return bool(selector.select(timeout))
 
 
 def answers_ping(websocket: Connection, timeout: float) -> bool:
     """Tell whether the peer is there, as far as can be told in time."""
-    deadline = time.monotonic() + timeout
-    if not wait_until(lambda: can_send(websocket), timeout):
-        return False
-    try:
-        return websocket.ping().wait(deadline - time.monotonic())
-    except Exception:  # ConnectionClosed; without the shim, the close race as well
-        return False
+    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def ping() -> None:
+        with contextlib.suppress(Exception):  # ConnectionClosed; without the shim, the close race
+            answers.put(websocket.ping().wait(timeout))
+
+    # Because ping() waits close_timeout where the peer has just begun to close.
+    in_background(ping)
+    with contextlib.suppress(queue.Empty):
+        return answers.get(timeout=timeout)
+    return False
 
 
 def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
     """Look whether the condition is met until it is or the timeout has elapsed; return whether."""
     deadline = time.monotonic() + timeout
+    interval = POLL_INTERVAL / 100
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(POLL_INTERVAL)
+        time.sleep(interval)
+        interval = min(2 * interval, POLL_INTERVAL)
     return True
