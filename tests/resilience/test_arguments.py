@@ -35,6 +35,7 @@ def test_ping_timeout(value):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        ({"sock": object()}, "sock is a single connection's: let the pool open its own"),
         ({"max_size": 0}, "max_size must be a whole number of at least 1, not 0"),
         ({"max_size": 1.5}, "max_size must be a whole number of at least 1, not 1.5"),
         ({"timeout": 0}, "timeout must be a positive number of seconds, not 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import selectors
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from websockets_closefix import _provoke
-from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout, _pool
+from websockets_closefix.resilience import (
+    ConnectionPool,
+    PoolClosed,
+    PoolTimeout,
+    _pool,
+    _state,
+)
 
 from .conftest import serving
 from .relay import Relay
@@ -203,6 +210,119 @@ def test_answer_that_comes_while_a_ping_is_answered_is_nobody_elses(echo_uri, pi
         with pool.connection() as second:
             assert ask(second, "two") == "two"
         assert second is not first
+
+
+def test_message_that_has_arrived_but_is_not_taken_in_is_nobody_elses():
+    """The reader thread didn't read: its queue was full until just now."""
+
+    def send_more_than_is_read(websocket):
+        for message in websocket:
+            if message == "hello":
+                websocket.send("hello")
+                continue
+            for number in range(17):
+                websocket.send(str(number))
+            is_full.wait(5)
+            websocket.send("one more")
+
+    def read_all_but_one(websocket):
+        is_full.clear()
+        websocket.send("more")
+        assert _pool.wait_until(lambda: not _state.is_reading(websocket), 5)
+        is_full.set()
+        assert _state.is_ready(websocket, selectors.EVENT_READ, 5)
+        for _ in range(17):
+            websocket.recv(timeout=5)
+
+    is_full = threading.Event()
+    running = serving(send_more_than_is_read, compression=None)
+    with running as uri, ConnectionPool(uri, max_size=1, compression=None) as pool:
+        for _ in range(10):
+            with pool.connection() as websocket:
+                read_all_but_one(websocket)
+            with pool.connection() as websocket:
+                assert ask(websocket, "hello") == "hello"
+
+
+def test_server_that_pings_costs_no_connection():
+    def answer_and_ping(websocket):
+        for message in websocket:
+            websocket.send(message)
+            websocket.ping()
+
+    with serving(answer_and_ping) as uri, ConnectionPool(uri, max_size=1) as pool:
+        for number in range(300):
+            with pool.connection() as websocket:
+                assert ask(websocket, str(number)) == str(number)
+        assert pool.get_stats()["connections_num"] == 1
+
+
+def test_max_size_is_kept_while_connections_are_ended(echo_uri, monkeypatch):
+    def end_slowly(websockets, timeout):
+        others_would_connect.wait(0.1)
+        end_all(websockets, timeout)
+
+    def connect_and_count(*args, **kwargs):
+        open_before.append(pool.get_stats()["pool_size"])
+        return connect(*args, **kwargs)
+
+    end_all, connect = _pool.end_all, _pool.connect
+    others_would_connect, open_before = threading.Event(), []
+    with ThreadPoolExecutor(4) as executor, ConnectionPool(echo_uri, max_size=4) as pool:
+        idle = lend_in_turn(pool, 4)
+        for websocket in idle:
+            pool._opened_at[websocket] -= pool.max_lifetime
+        monkeypatch.setattr(_pool, "end_all", end_slowly)
+        monkeypatch.setattr(_pool, "connect", connect_and_count)
+        with contextlib.ExitStack() as stack:
+            futures = [executor.submit(pool.connection().__enter__) for _ in range(4)]
+            stack.callback(monkeypatch.undo)
+            assert len({future.result(10) for future in futures}) == 4
+        assert max(open_before) < 4
+
+
+@pytest.mark.parametrize("timeout", [0, 0.2])
+def test_impatient_borrower_does_not_condemn_what_he_had_no_time_for(
+    echo_uri, ping_always, timeout
+):
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=8) as pool:
+        lend_in_turn(pool, 8)
+        relay.hold_back.clear()
+        with pytest.raises(PoolTimeout):
+            pool.connection(timeout=timeout).__enter__()
+        relay.hold_back.set()
+        assert pool.get_stats()["pool_size"] >= (8 if timeout == 0 else 5)
+
+
+def test_ping_that_waits_for_longer_than_the_borrower(echo_uri, ping_always):
+    """It does, for close_timeout, if the peer begins to close at that moment."""
+
+    def ping():
+        release.wait(10)
+        raise LookupError
+
+    release = threading.Event()
+    with ConnectionPool(echo_uri) as pool:
+        [first] = lend_in_turn(pool)
+        first.ping = ping
+        with pool.connection(timeout=1) as second:
+            assert second is not first
+            assert not release.is_set()
+        release.set()
+
+
+@pytest.mark.parametrize(("limit", "arrives"), [(2**20, False), (2**21, True), (None, True)])
+def test_max_message_size(limit, arrives):
+    """max_size is the pool's own."""
+
+    def send_much(websocket):
+        for _ in websocket:
+            websocket.send(bytes(2**20 + 1))
+
+    with serving(send_much) as uri, ConnectionPool(uri, max_message_size=limit) as pool:
+        expected = contextlib.nullcontext() if arrives else pytest.raises(ConnectionClosed)
+        with expected, pool.connection() as websocket:
+            assert len(ask(websocket, "much")) == 2**20 + 1
 
 
 def read_half_a_message(websocket):

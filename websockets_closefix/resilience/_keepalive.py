@@ -43,7 +43,7 @@ class keepalive:
     websockets' own keepalive.
 
     A program that is slow to read isn't a dead peer either: while unread messages keep the reader
-    thread from reading (one on 13.1, more than ``max_queue`` later), no pong is expected.
+    thread from reading (one on 13.1, more than ``max_queue`` later), it isn't asked for a pong.
 
     The pings are sent from a daemon thread, which ends with the block or with the connection,
     whichever ends first. On a connection that websockets keeps alive by itself there is no such

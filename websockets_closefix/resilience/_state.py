@@ -15,6 +15,9 @@ from ._background import in_background
 POLL_INTERVAL = 0.01
 """Seconds between two looks at what nobody tells of, at most."""
 
+YIELD_INTERVAL = 0.0002
+"""Seconds that let the reader thread finish with what it has received."""
+
 # These need no descriptor, unlike the default one.
 Selector: Any = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
@@ -48,11 +51,10 @@ def is_reading(websocket: Connection) -> bool:
 
 def is_settled(websocket: Connection) -> bool:
     """Tell whether the reader thread has taken in what has arrived, and no call holds the mutex."""
-    return (
-        is_reading(websocket)
-        and not websocket.protocol_mutex.locked()
-        and not is_ready(websocket, selectors.EVENT_READ)
-    )
+    if is_ready(websocket, selectors.EVENT_READ):
+        return False
+    time.sleep(YIELD_INTERVAL)
+    return is_reading(websocket) and not websocket.protocol_mutex.locked()
 
 
 def is_ready(websocket: Connection, event: int, timeout: float = 0) -> bool:
