@@ -212,8 +212,10 @@ def test_answer_that_comes_while_a_ping_is_answered_is_nobody_elses(echo_uri, pi
         assert second is not first
 
 
-def test_message_that_has_arrived_but_is_not_taken_in_is_nobody_elses():
+def test_message_that_has_arrived_but_is_not_taken_in_is_nobody_elses(monkeypatch):
     """The reader thread didn't read: its queue was full until just now."""
+    monkeypatch.setattr(_state, "YIELD_INTERVAL", 0.05)  # for a busy machine
+    monkeypatch.setattr(_pool, "SETTLE_TIMEOUT", 5)
 
     def send_more_than_is_read(websocket):
         for message in websocket:
@@ -229,6 +231,7 @@ def test_message_that_has_arrived_but_is_not_taken_in_is_nobody_elses():
         is_full.clear()
         websocket.send("more")
         assert _pool.wait_until(lambda: not _state.is_reading(websocket), 5)
+        assert not _state.is_settled(websocket)
         is_full.set()
         assert _state.is_ready(websocket, selectors.EVENT_READ, 5)
         for _ in range(17):
@@ -242,6 +245,13 @@ def test_message_that_has_arrived_but_is_not_taken_in_is_nobody_elses():
                 read_all_but_one(websocket)
             with pool.connection() as websocket:
                 assert ask(websocket, "hello") == "hello"
+
+
+def test_connection_that_does_not_settle_is_not_lent_again(echo_uri, monkeypatch):
+    monkeypatch.setattr(_pool, "is_settled", lambda websocket: False)
+    monkeypatch.setattr(_pool, "SETTLE_TIMEOUT", 0.01)
+    with ConnectionPool(echo_uri) as pool:
+        assert lend_in_turn(pool) != lend_in_turn(pool)
 
 
 def test_server_that_pings_costs_no_connection():
