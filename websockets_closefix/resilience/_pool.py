@@ -234,7 +234,9 @@ class ConnectionPool:
             return
         websocket = borrower.held
         if websocket is not None:
-            if borrower.is_content and wait_until(lambda: is_settled(websocket), SETTLE_TIMEOUT):
+            if borrower.is_content and wait_until(
+                lambda: is_settled(websocket) or not is_quiet(websocket), SETTLE_TIMEOUT
+            ):
                 self._idle_since[websocket] = time.monotonic()
             if not self._is_fit(websocket):
                 self._end([websocket], CLOSE_TIMEOUT)
