@@ -15,7 +15,7 @@ from websockets_closefix.resilience import ConnectionPool, PoolClosed, _pool
 
 from ..peers import client_context, server_context
 from .conftest import serving
-from .test_pool import ask
+from .test_pool import NOBODY, ask
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork"),
@@ -99,12 +99,12 @@ def test_fork_while_others_borrow_and_hold_the_lock(echo_uri):
         borrow_and_ask(pool)
 
 
-def test_closed_pool_stays_closed(echo_uri):
+def test_closed_pool_stays_closed():
     def check_in_child():
         with pytest.raises(PoolClosed):
             pool.connection().__enter__()
 
-    pool = ConnectionPool(echo_uri)
+    pool = ConnectionPool(NOBODY)
     pool.close()
     in_a_child(check_in_child)
 
@@ -123,13 +123,13 @@ def test_descriptors_are_closed_without_a_byte(echo_uri):
         assert -1 not in {sock.fileno() for sock in sockets}
 
 
-def test_pool_that_is_gone_is_forgotten(echo_uri):
-    pool = ConnectionPool(echo_uri)
+def test_pool_that_is_gone_is_forgotten():
+    pool = ConnectionPool(NOBODY)
     assert pool in _pool.pools
     pool.close()
     del pool
     gc.collect()
-    assert not [each for each in _pool.pools if each.uri == echo_uri]
+    assert not [each for each in _pool.pools if each.uri == NOBODY]
 
 
 def test_child_that_ends_as_any_process_does(echo_uri, python):
