@@ -248,7 +248,7 @@ def test_message_that_has_arrived_but_is_not_taken_in_is_nobody_elses(monkeypatc
 
 
 def test_connection_that_does_not_settle_is_not_lent_again(echo_uri, monkeypatch):
-    monkeypatch.setattr(_pool, "is_settled", lambda websocket: False)
+    monkeypatch.setattr(_state, "is_settled", lambda websocket: False)
     monkeypatch.setattr(_pool, "SETTLE_TIMEOUT", 0.01)
     with ConnectionPool(echo_uri) as pool:
         assert lend_in_turn(pool) != lend_in_turn(pool)

@@ -21,7 +21,7 @@ from ._arguments import check_count, check_seconds, check_uri
 from ._borrower import Borrower
 from ._ending import FAREWELL_TIMEOUT, end_all, hang_up
 from ._locked import locked
-from ._state import answers_ping, is_open, is_quiet, is_settled, wait_until
+from ._state import answers_ping, is_open, is_quiet, settles, wait_until
 
 CLOSE_TIMEOUT = 1.0
 """Seconds for the closing handshakes of connections that aren't lent any more."""
@@ -234,9 +234,7 @@ class ConnectionPool:
             return
         websocket = borrower.held
         if websocket is not None:
-            if borrower.is_content and wait_until(
-                lambda: is_settled(websocket) or not is_quiet(websocket), SETTLE_TIMEOUT
-            ):
+            if borrower.is_content and settles(websocket, SETTLE_TIMEOUT):
                 self._idle_since[websocket] = time.monotonic()
             if not self._is_fit(websocket):
                 self._end([websocket], CLOSE_TIMEOUT)

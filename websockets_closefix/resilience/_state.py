@@ -57,6 +57,15 @@ def is_settled(websocket: Connection) -> bool:
     return is_reading(websocket) and not websocket.protocol_mutex.locked()
 
 
+def settles(websocket: Connection, timeout: float) -> bool:
+    """Wait until it's settled or the timeout has elapsed; return whether it is, and usable."""
+
+    def is_usable() -> bool:
+        return is_open(websocket) and is_quiet(websocket)
+
+    return wait_until(lambda: is_settled(websocket) or not is_usable(), timeout) and is_usable()
+
+
 def is_ready(websocket: Connection, event: int, timeout: float = 0) -> bool:
     """Tell whether the socket is ready, or gets so in time; a closed one is, as using it tells."""
     with Selector() as selector:
