@@ -364,5 +364,5 @@ def start_empty_in_child() -> None:
         pool._start_empty()
 
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
+with contextlib.suppress(AttributeError):  # Windows has no fork
     os.register_at_fork(after_in_child=start_empty_in_child)
