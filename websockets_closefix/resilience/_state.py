@@ -1,4 +1,4 @@
-"""Tells how a connection is, without waiting for other threads."""
+"""Tells how a connection is, at once or within a bound, whatever other threads are up to."""
 
 from __future__ import annotations
 
