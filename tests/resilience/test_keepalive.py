@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 from websockets.sync.connection import Connection
+from websockets.version import version
 
 from websockets_closefix._provoke import open_connection, peer, stay_silent
 from websockets_closefix.resilience import _keepalive, _state, keepalive
@@ -330,6 +331,7 @@ def test_program_that_is_slow_to_read_has_no_dead_peer(monkeypatch):
         websocket.close()
 
 
+@pytest.mark.skipif(version == "14.0", reason="drops what is unread, whatever keepalive does")
 def test_unread_messages_outlast_a_peer_that_has_closed():
     """On 13.1, a ping that fails would have dropped them."""
 
