@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def _nothing_left_over(request, _applied):
     if sys.implementation.name != "cpython":
         gc.collect()  # nothing is closed before, where nobody counts references
     for thread in set(threading.enumerate()) - threads:
-        assert ends(thread), f"{thread} is left over"
+        assert ends(thread), f"{thread} is left over:\n{stack_of(thread)}"
     # The event loop of an asyncio test is closed after this.
     if request.node.get_closest_marker("asyncio") is None and count_descriptors() > descriptors:
         gc.collect()  # costs too much to be done after every test
@@ -45,6 +46,11 @@ def ends(thread):
     thread._started.wait(5)  # enumerate() lists those that are about to start, too
     thread.join(5)
     return not thread.is_alive()
+
+
+def stack_of(thread):
+    frame = sys._current_frames().get(thread.ident)
+    return "".join(traceback.format_stack(frame)) if frame else "it has just ended"
 
 
 def count_descriptors():
