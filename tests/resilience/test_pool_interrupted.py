@@ -27,8 +27,7 @@ from .test_pool import ask
 FOLDER = str(Path(resilience.__file__).parent)
 ENOUGH = 1000  # lines that one borrower executes
 
-
-# Interrupted before the pool has heard of it, connect() leaves a socket to the garbage collector.
+# Of the sockets that the fixture below leaves to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
@@ -80,6 +79,9 @@ def server_side():
     connections = set()
     with serving(echo) as uri:
         yield uri, connections
+        # Interrupted before the pool has heard of it, connect() leaves a socket to the garbage
+        # collector, and the server waits for its handshake.
+        gc.collect()
 
 
 @pytest.fixture
