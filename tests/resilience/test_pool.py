@@ -26,6 +26,12 @@ def ask(websocket, question):
     return websocket.recv(timeout=5)
 
 
+def outlive(pool, websocket):
+    """Make a connection as old as the pool lets any become."""
+    [slot] = [slot for slot in pool._slots if slot.websocket is websocket]
+    slot.opened_at -= pool.max_lifetime
+
+
 def wait_for(pool, **expected):
     """Wait until the pool's statistics are as expected."""
     deadline = time.monotonic() + 10
@@ -270,6 +276,14 @@ def test_closing_cuts_connections_whose_peer_never_answers():
         assert not websocket.recv_events_thread.is_alive()
         assert pool.get_stats()["pool_size"] == 0
     assert websocket.protocol.state is State.CLOSED
+
+
+def test_closed_in_the_moment_in_which_a_borrower_gets_his_turn(echo_uri, monkeypatch):
+    pool = ConnectionPool(echo_uri)
+    monkeypatch.setattr(pool, "_wait_for_turn", lambda borrower, deadline: pool.close(timeout=0))
+    with pytest.raises(PoolClosed):
+        pool.connection().__enter__()
+    assert pool.get_stats()["connections_num"] == 0
 
 
 def test_closed_while_connecting(echo_uri):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from websockets_closefix.resilience import ConnectionPool, _borrower, _pool
+from websockets_closefix.resilience import ConnectionPool, _line, _pool
 
 from .conftest import serving
 from .test_pool import ask, wait_for
@@ -94,6 +94,6 @@ def test_whoever_is_not_called_looks_himself(echo_uri, monkeypatch):
         with pool.connection():
             waiting = executor.submit(pool.connection(timeout=10).__enter__)
             wait_for(pool, requests_waiting=1)
-            monkeypatch.setattr(_borrower.Borrower, "call", lambda self: None)
+            monkeypatch.setattr(_line.Borrower, "call", lambda self: None)
         waiting.result(5)
         monkeypatch.undo()

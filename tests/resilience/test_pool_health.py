@@ -18,12 +18,13 @@ from websockets_closefix.resilience import (
     PoolClosed,
     PoolTimeout,
     _pool,
+    _slot,
     _state,
 )
 
 from .conftest import serving
 from .relay import Relay
-from .test_pool import ask, leave_with_an_exception
+from .test_pool import ask, leave_with_an_exception, outlive
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_one_that_came_back_meanwhile_is_kept(echo_uri, ping_always, monkeypatch
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_pool_that_is_closed_while_a_borrower_connects(echo_uri, monkeypatch, when):
-    connect = _pool.connect
+    connect = _slot.connect
 
     def connect_and_close(*args, **kwargs):
         if when == "before":
@@ -103,7 +104,7 @@ def test_pool_that_is_closed_while_a_borrower_connects(echo_uri, monkeypatch, wh
         pool.close(timeout=0.01)
         return websocket
 
-    monkeypatch.setattr(_pool, "connect", connect_and_close)
+    monkeypatch.setattr(_slot, "connect", connect_and_close)
     pool = ConnectionPool(echo_uri)
     with pytest.raises(PoolClosed), pool.connection():
         pytest.fail("it was lent")
@@ -276,14 +277,14 @@ def test_max_size_is_kept_while_connections_are_ended(echo_uri, monkeypatch):
         open_before.append(pool.get_stats()["pool_size"])
         return connect(*args, **kwargs)
 
-    end_all, connect = _pool.end_all, _pool.connect
+    end_all, connect = _slot.end_all, _slot.connect
     others_would_connect, open_before = threading.Event(), []
     with ThreadPoolExecutor(4) as executor, ConnectionPool(echo_uri, max_size=4) as pool:
         idle = lend_in_turn(pool, 4)
         for websocket in idle:
-            pool._opened_at[websocket] -= pool.max_lifetime
-        monkeypatch.setattr(_pool, "end_all", end_slowly)
-        monkeypatch.setattr(_pool, "connect", connect_and_count)
+            outlive(pool, websocket)
+        monkeypatch.setattr(_slot, "end_all", end_slowly)
+        monkeypatch.setattr(_slot, "connect", connect_and_count)
         with contextlib.ExitStack() as stack:
             futures = [executor.submit(pool.connection().__enter__) for _ in range(4)]
             stack.callback(monkeypatch.undo)
@@ -492,7 +493,7 @@ def test_connection_that_was_used_last_is_lent_first(echo_uri):
 def test_max_lifetime_of_an_idle_connection(echo_uri):
     with ConnectionPool(echo_uri) as pool:
         [first] = lend_in_turn(pool)
-        pool._opened_at[first] -= pool.max_lifetime
+        outlive(pool, first)
         assert lend_in_turn(pool) != [first]
         assert first.protocol.state is State.CLOSED
 

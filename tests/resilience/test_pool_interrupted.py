@@ -19,10 +19,18 @@ from pathlib import Path
 import pytest
 
 from websockets_closefix import resilience
-from websockets_closefix.resilience import ConnectionPool, PoolTimeout, _ending, _pool, _state
+from websockets_closefix.resilience import (
+    ConnectionPool,
+    PoolTimeout,
+    _ending,
+    _line,
+    _pool,
+    _slot,
+    _state,
+)
 
 from .conftest import serving
-from .test_pool import ask
+from .test_pool import ask, outlive
 
 FOLDER = str(Path(resilience.__file__).parent)
 ENOUGH = 1000  # lines that one borrower executes
@@ -107,7 +115,7 @@ def fresh(pool):
 
 def outdated(pool):
     websocket = borrow(pool)
-    pool._opened_at[websocket] -= pool.max_lifetime
+    outlive(pool, websocket)
 
 
 @pytest.mark.timeout(120)
@@ -202,7 +210,7 @@ def test_slot_of_a_borrower_who_vanished_is_free_at_the_next_borrow(server_side,
     """He never got as far as giving it back, not even in part."""
     uri, _ = server_side
     with ConnectionPool(uri, max_size=1) as pool:
-        borrower = _pool.Borrower()
+        borrower = _line.Borrower()
         lost = pool._serve(borrower, float("inf"))
         del borrower
         gc.collect()  # which PyPy needs
@@ -217,7 +225,7 @@ def test_interrupted_while_the_connection_is_made(exception):
     """Its reader thread is running already, and the server never hears of it."""
 
     def create(sock, protocol, **kwargs):
-        made = _pool.ClientConnection(sock, protocol, **kwargs)
+        made = _slot.ClientConnection(sock, protocol, **kwargs)
         readers.append(made.recv_events_thread)
         raise exception
 

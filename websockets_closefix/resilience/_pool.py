@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import functools
-import itertools
 import logging
 import os
-import socket
 import threading
 import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from ._arguments import check_count, check_seconds, check_uri
-from ._borrower import Borrower
-from ._ending import FAREWELL_TIMEOUT, end_all, hang_up
+from ._ending import FAREWELL_TIMEOUT, hang_up
+from ._line import Borrower, Line
 from ._locked import locked
+from ._slot import NEVER, Slot, connections_in, empty
 from ._state import answers_ping, is_open, is_quiet, settles, wait_until
 
 CLOSE_TIMEOUT = 1.0
@@ -40,11 +38,6 @@ RECHECK_INTERVAL = 0.5
 
 ONE_DAY = 86400.0
 """Seconds for connecting without an ``open_timeout``; a socket can't have an infinite number."""
-
-NEVER = float("-inf")
-
-DESCRIPTORS = ("socket", "shutdown_watcher", "shutdown_notifier")
-"""What a connection has open; all but the first are of websockets 17.0."""
 
 COUNTS = (
     "requests_num",
@@ -126,12 +119,8 @@ class ConnectionPool:
         pools.add(self)
 
     def _start_empty(self) -> None:
-        # Who comes first is served first. Nobody gets ahead of anybody, so whoever finds himself
-        # among the first max_size remains there, and no lock is needed. Nobody is counted either:
-        # who was interrupted, wherever that was, is gone with his frame.
-        self._line: list[weakref.ref[Borrower]] = []
-        self._opened_at: dict[ClientConnection, float] = {}  # all that are open, whoever has them
-        self._idle_since: dict[ClientConnection, float] = {}  # those that came back
+        self._slots = [Slot() for _ in range(self.max_size)]
+        self._line = Line(self.max_size)
         self._lost_since = NEVER  # what has been idle for longer is taken for lost
         self._counts = collections.Counter(dict.fromkeys(COUNTS, 0))
         # Re-entrant, since a signal handler may borrow, too. Nobody waits for anything with it.
@@ -183,13 +172,13 @@ class ConnectionPool:
         """
         deadline = time.monotonic() + timeout
         self._closed = True
-        for borrower in self._borrowers():
+        for borrower in self._line:
             borrower.call()
-        self._end(self._unheld(), CLOSE_TIMEOUT)
-        wait_until(lambda: not any(self._borrowers()), deadline - time.monotonic())
-        for websocket in list(self._opened_at):
+        empty(locked(self._lock, self._free), CLOSE_TIMEOUT)
+        wait_until(lambda: not any(self._line), deadline - time.monotonic())
+        for websocket in connections_in(self._slots):
             hang_up(websocket.socket)
-        self._end(self._unheld(), CLOSE_TIMEOUT)
+        empty(locked(self._lock, self._free), CLOSE_TIMEOUT)
 
     def get_stats(self) -> dict[str, int]:
         """
@@ -206,118 +195,100 @@ class ConnectionPool:
         """
         return {
             "pool_max": self.max_size,
-            "pool_size": len(self._opened_at),
-            "pool_available": len(self._idle_since),
-            "requests_waiting": max(0, len(list(self._borrowers())) - self.max_size),
+            "pool_size": len(connections_in(self._slots)),
+            "pool_available": sum(slot.idle_since > NEVER for slot in self._slots),
+            "requests_waiting": max(0, len(list(self._line)) - self.max_size),
             **self._counts,
         }
 
-    def _serve(self, borrower: Borrower, deadline: float) -> ClientConnection:
+    def _serve(self, borrower: Borrower, deadline: float) -> Any:
         self._count(requests_num=1)
-        self._line.append(weakref.ref(borrower, self._line.remove))
+        self._line.join(borrower)
         self._wait_for_turn(borrower, deadline)
-        websocket = locked(self._lock, self._hand_over, borrower)
-        while websocket is not None and not self._is_lendable(websocket, deadline):
+        slot = locked(self._lock, self._hand_over, borrower)
+        while slot.websocket is not None and not self._is_lendable(slot, deadline):
             self._count(connections_lost=1)
-            self._end([websocket], FAREWELL_TIMEOUT)  # which the borrower waits, too
-            websocket = locked(self._lock, self._hand_over, borrower)
-        if websocket is None:
-            websocket = self._open(borrower, deadline)
+            empty([slot], FAREWELL_TIMEOUT)  # which the borrower waits, too
+            slot = locked(self._lock, self._hand_over, borrower)
+        websocket = self._open(slot, deadline) if slot.websocket is None else slot.websocket
         if self._closed:
             raise PoolClosed("the pool was closed meanwhile")
-        self._idle_since.pop(websocket, None)
+        slot.idle_since = NEVER
         borrower.was_served = True
         return websocket
 
     def _take_back(self, borrower: Borrower) -> None:
         if borrower.has_left:
             return
-        websocket = borrower.held
-        if websocket is not None:
-            if borrower.is_content and settles(websocket, SETTLE_TIMEOUT):
-                self._idle_since[websocket] = time.monotonic()
-            if not self._is_fit(websocket):
-                self._end([websocket], CLOSE_TIMEOUT)
+        slot = borrower.slot
+        if slot is not None and slot.websocket is not None:
+            if borrower.is_content and settles(slot.websocket, SETTLE_TIMEOUT):
+                slot.idle_since = time.monotonic()
+            if not self._is_fit(slot):
+                empty([slot], CLOSE_TIMEOUT)
                 self._count(returns_bad=borrower.was_served)
         self._count(requests_errors=not borrower.was_served)
         borrower.has_left = True
-        for served in self._served():
+        for served in self._line.served():
             served.call()
 
-    def _borrowers(self) -> Iterator[Borrower]:
-        """Yield who is in the line, in order."""
-        for ref in tuple(self._line):
-            if (borrower := ref()) and not borrower.has_left:
-                yield borrower
-
-    def _served(self) -> list[Borrower]:
-        return list(itertools.islice(self._borrowers(), self.max_size))
-
     def _wait_for_turn(self, borrower: Borrower, deadline: float) -> None:
-        self._count(requests_queued=borrower not in self._served())
-        while not (self._closed or borrower in self._served()):
+        self._count(requests_queued=borrower not in self._line.served())
+        while not (self._closed or borrower in self._line.served()):
             now = time.monotonic()
             if now >= deadline:
                 raise PoolTimeout(f"nobody returned one of {self.max_size} connections in time")
             borrower.wait(min(deadline - now, RECHECK_INTERVAL))
             self._count(requests_wait_ms=round(1000 * (time.monotonic() - now)))
-        if self._closed:
+
+    def _hand_over(self, borrower: Borrower) -> Slot:
+        """Hand over a slot that nobody has: one to be emptied, or else the one used last."""
+        if self._closed:  # what nobody has is close()'s now
             raise PoolClosed("the pool is closed")
+        borrower.slot = None
+        free = self._free()
+        unfit = (slot for slot in free if slot.websocket is not None and not self._is_fit(slot))
+        borrower.slot = next(unfit, None) or max(free, key=lambda slot: slot.idle_since)
+        return borrower.slot
 
-    def _hand_over(self, borrower: Borrower) -> ClientConnection | None:
-        """Hand over a connection that nobody has: one to be ended, or else the one used last."""
-        # Not all that are to be ended: others would open new ones meanwhile.
-        unheld = sorted(self._unheld(), key=lambda each: self._idle_since.get(each, NEVER))
-        unfit = [each for each in unheld if not self._is_fit(each)]
-        borrower.held = next(iter(unfit or unheld[-1:]), None)
-        return borrower.held
+    def _free(self) -> list[Slot]:
+        """Return the slots that nobody has, those of interrupted borrowers among them."""
+        taken = {borrower.slot for borrower in self._line}
+        return [slot for slot in self._slots if slot not in taken]
 
-    def _unheld(self) -> list[ClientConnection]:
-        """Return what is idle, and what an interrupted borrower has dropped."""
-        opened = list(self._opened_at)
-        held = {borrower.held for borrower in self._borrowers()}
-        return [each for each in opened if each not in held and each in self._opened_at]
-
-    def _is_fit(self, websocket: ClientConnection) -> bool:
-        now = time.monotonic()
-        opened_at = self._opened_at.get(websocket, NEVER)
-        idle_since = self._idle_since.get(websocket, NEVER)
+    def _is_fit(self, slot: Slot) -> bool:
+        now, websocket = time.monotonic(), slot.websocket
         return (
-            is_open(websocket)
+            websocket is not None
+            and is_open(websocket)
             and is_quiet(websocket)
             and not self._closed
-            and opened_at > now - self.max_lifetime
-            and idle_since > max(now - self.max_idle, self._lost_since)
+            and slot.opened_at > now - self.max_lifetime
+            and slot.idle_since > max(now - self.max_idle, self._lost_since)
         )
 
-    def _is_lendable(self, websocket: ClientConnection, deadline: float) -> bool:
+    def _is_lendable(self, slot: Slot, deadline: float) -> bool:
         now = time.monotonic()
-        idle_since = self._idle_since.get(websocket, NEVER)
-        if not self._is_fit(websocket) or now - idle_since < PING_AFTER:
-            return self._is_fit(websocket)
+        if not self._is_fit(slot) or now - slot.idle_since < PING_AFTER:
+            return self._is_fit(slot)
         if now >= deadline:
             raise PoolTimeout("there is no time to see whether a connection is alive")
         # Half of the time that is left is for opening another one.
         timeout = min(PING_TIMEOUT, (deadline - now) / 2)
-        if answers_ping(websocket, timeout):
-            return self._is_fit(websocket)
+        if answers_ping(slot.websocket, timeout):
+            return self._is_fit(slot)
         if timeout == PING_TIMEOUT:
-            self._lost_since = max(self._lost_since, idle_since)
+            self._lost_since = max(self._lost_since, slot.idle_since)
         return False
 
-    def _open(self, borrower: Borrower, deadline: float) -> Any:
+    def _open(self, slot: Slot, deadline: float) -> Any:
         if (remaining := deadline - time.monotonic()) <= 0:
             raise PoolTimeout("no connection that is alive was found in time")
         limit = self._connect_kwargs.get("open_timeout", 10)  # as in connect()
-        kwargs = {
-            **self._connect_kwargs,
-            "open_timeout": min(remaining, ONE_DAY if limit is None else limit),
-            "create_connection": functools.partial(self._create, borrower),
-        }
+        open_timeout = min(remaining, ONE_DAY if limit is None else limit)
         self._count(connections_num=1)
         try:
-            # As a context manager, because 17.1 deprecates anything else.
-            return connect(self.uri, **kwargs).__enter__()
+            return slot.open(self.uri, **{**self._connect_kwargs, "open_timeout": open_timeout})
         except Exception as exc:
             self._count(connections_errors=1)
             if self._closed:
@@ -325,27 +296,6 @@ class ConnectionPool:
             if isinstance(exc, OSError) and time.monotonic() >= deadline:
                 raise PoolTimeout("couldn't connect in time") from exc
             raise
-
-    def _create(self, borrower: Borrower, sock: socket.socket, *args: Any, **kwargs: Any) -> Any:
-        """Have the connection known from the start, whatever interrupts connect()."""
-        create: Any = self._connect_kwargs.get("create_connection") or ClientConnection
-        try:
-            borrower.held = create(sock, *args, **kwargs)
-            self._opened_at[borrower.held] = time.monotonic()
-            return borrower.held
-        except BaseException:
-            # Its reader thread, if it has got one, closes the socket. If connect() were faster,
-            # that thread wouldn't wake up.
-            hang_up(sock)
-            wait_until(lambda: sock.fileno() == -1, FAREWELL_TIMEOUT)
-            raise
-
-    def _end(self, websockets: list[ClientConnection], timeout: float) -> None:
-        # A borrower who has forked holds what is the parent's.
-        end_all([each for each in websockets if each in self._opened_at], timeout)
-        for websocket in websockets:
-            self._idle_since.pop(websocket, None)
-            self._opened_at.pop(websocket, None)
 
     def _count(self, **counts: int) -> None:
         locked(self._lock, self._counts.update, counts)
@@ -355,12 +305,9 @@ pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
 
 def start_empty_in_child() -> None:
-    """Close the child's copies of descriptors; the connections stay open, and the parent's."""
     for pool in tuple(pools):
-        for websocket in pool._opened_at:
-            for name in DESCRIPTORS:
-                if hasattr(websocket, name):
-                    getattr(websocket, name).close()
+        for slot in pool._slots:
+            slot.leave_to_parent()
         pool._start_empty()
 
 
