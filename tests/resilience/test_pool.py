@@ -139,9 +139,14 @@ def leave_with_an_exception(pool, act):
     return borrowed[0]
 
 
-def test_connection_whose_borrower_left_with_an_exception_is_discarded(echo_uri):
+@pytest.mark.parametrize("borrowed_before", [0, 1])
+def test_connection_whose_borrower_left_with_an_exception_is_discarded(echo_uri, borrowed_before):
+    """Although nothing was sent, and although it has come back in order before."""
     with ConnectionPool(echo_uri, max_size=1) as pool:
-        first = leave_with_an_exception(pool, lambda websocket: websocket.send("unread"))
+        for _ in range(borrowed_before):
+            with pool.connection():
+                pass
+        first = leave_with_an_exception(pool, lambda websocket: None)
         assert first.protocol.state is State.CLOSED
         with pool.connection() as second:
             assert ask(second, "hello") == "hello"
@@ -265,6 +270,15 @@ def test_closing_cuts_borrowers_that_take_too_long(echo_uri):
         with pytest.raises(ConnectionClosed):
             websocket.recv(timeout=5)
     assert pool.get_stats()["pool_size"] == 0
+
+
+def test_closing_says_goodbye_to_those_that_are_idle(echo_uri):
+    pool = ConnectionPool(echo_uri)
+    with pool.connection() as lent:
+        with pool.connection() as idle:
+            pass
+        pool.close(timeout=0.05)
+    assert (idle.protocol.close_code, lent.protocol.close_code) == (1000, 1006)
 
 
 def test_closing_cuts_connections_whose_peer_never_answers():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import socket
 import sys
 import threading
@@ -206,10 +207,12 @@ def test_close_interrupted_at_every_line_is_completed_by_another(server_side, qu
     assert 30 < at < ENOUGH - 1
 
 
-def test_slot_of_a_borrower_who_vanished_is_free_at_the_next_borrow(server_side, quick):
+@pytest.mark.parametrize("prepare", [fresh, idle])
+def test_slot_of_a_borrower_who_vanished_is_free_at_the_next_borrow(server_side, quick, prepare):
     """He never got as far as giving it back, not even in part."""
     uri, _ = server_side
     with ConnectionPool(uri, max_size=1) as pool:
+        prepare(pool)
         borrower = _line.Borrower()
         lost = pool._serve(borrower, float("inf"))
         del borrower
@@ -218,6 +221,18 @@ def test_slot_of_a_borrower_who_vanished_is_free_at_the_next_borrow(server_side,
             assert websocket is not lost
             assert not lost.recv_events_thread.is_alive()
             assert pool.get_stats()["pool_size"] == 1
+
+
+def test_no_lock_is_taken_that_an_interruption_could_leave_locked(server_side, monkeypatch):
+    """logging.getLogger() has one up to 3.12, for the whole process, and connect() calls it."""
+
+    def refuse(name=None):
+        raise AssertionError("another thread would wait for it")
+
+    uri, _ = server_side
+    with ConnectionPool(uri) as pool, monkeypatch.context() as patched:
+        patched.setattr(logging, "getLogger", refuse)
+        borrow(pool)
 
 
 @pytest.mark.parametrize("exception", [TimeLimit, Failure])

@@ -174,11 +174,10 @@ class ConnectionPool:
         self._closed = True
         for borrower in self._line:
             borrower.call()
-        empty(locked(self._lock, self._free), CLOSE_TIMEOUT)
         wait_until(lambda: not any(self._line), deadline - time.monotonic())
+        empty(locked(self._lock, self._free), CLOSE_TIMEOUT)
         for websocket in connections_in(self._slots):
             hang_up(websocket.socket)
-        empty(locked(self._lock, self._free), CLOSE_TIMEOUT)
 
     def get_stats(self) -> dict[str, int]:
         """
