@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import socket
 import ssl
@@ -10,15 +11,18 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
+from websockets.sync.client import ClientConnection
 
 from websockets_closefix import _provoke
-from websockets_closefix.resilience import reconnect
+from websockets_closefix.resilience import _ending, reconnect
 from websockets_closefix.resilience._reconnect import Reconnect, process_exception
+from websockets_closefix.resilience._state import is_reading, wait_until
 
 from ..peers import client_context, server_context
 from .conftest import serving
@@ -27,6 +31,8 @@ from .conftest import serving
 closes_generators_at_once = pytest.mark.skipif(
     sys.implementation.name != "cpython", reason="this Python doesn't count references"
 )
+
+ours = pytest.mark.skipif(reconnect is not Reconnect, reason="this one is websockets' own")
 
 SERVER = """
 import sys
@@ -130,6 +136,12 @@ def test_injected_delays(server_process, sleeps):
     assert sleeps == [1, 2, 3]
 
 
+def nobody():
+    """Return a URI at which there is no server any more."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return f"ws://127.0.0.1:{sock.getsockname()[1]}"
+
+
 @pytest.fixture
 def one_refusal(sleeps):
     """Refuse the first handshake with a status, accept the next."""
@@ -189,6 +201,62 @@ def test_handshake_cut_short(sleeps):
         thread.join(5)
 
 
+class LateConnection(ClientConnection):
+    """Sends its request when the server has hung up already."""
+
+    def handshake(self, *args, **kwargs):
+        self.recv_events_thread.join(5)
+        super().handshake(*args, **kwargs)
+
+
+@ours
+def test_server_hangs_up_before_the_request(sleeps):
+    """As a proxy does whose backend is down."""
+
+    def hang_up():
+        for _ in range(3):
+            listener.accept()[0].close()
+
+    def close_listener():
+        if len(sleeps) == 3:
+            listener.close()
+
+    sleeps.meanwhile = close_listener
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        uri = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        delays = reconnect(
+            uri, create_connection=LateConnection, reconnect_delays=lambda: iter([1, 2, 3])
+        )
+        with pytest.raises(RuntimeError):  # there are no more delays
+            next(iter(delays))
+        thread.join(5)
+    assert sleeps == [1, 2, 3]
+
+
+@ours
+def test_delays_that_have_a_length_of_zero_are_not_asked_for_again(sleeps):
+    class Delays:
+        def __len__(self):
+            return 0
+
+        def __next__(self):
+            if len(sleeps) == 3:
+                raise LookupError
+            return len(sleeps)
+
+    made = []
+
+    def delays():
+        made.append(Delays())
+        return made[-1]
+
+    with pytest.raises(LookupError):
+        next(iter(reconnect(nobody(), reconnect_delays=delays)))
+    assert (sleeps, len(made)) == ([0, 1, 2], 1)
+
+
 def test_certificate_that_cannot_be_verified_is_fatal():
     exc = ssl.SSLCertVerificationError("self-signed certificate")
     assert process_exception(exc) is exc
@@ -196,7 +264,7 @@ def test_certificate_that_cannot_be_verified_is_fatal():
     assert isinstance(process_exception(LookupError()), LookupError)
 
 
-@pytest.mark.skipif(reconnect is not Reconnect, reason="websockets' own retries")
+@ours
 def test_tls_verification_is_fatal(sleeps):
     with serving(ssl=server_context) as uri, pytest.raises(ssl.SSLCertVerificationError):
         next(iter(reconnect(uri, ssl=ssl.create_default_context())))
@@ -212,10 +280,8 @@ def test_tls():
 
 
 def test_process_exception_may_replace_the_exception(sleeps):
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        uri = f"ws://127.0.0.1:{sock.getsockname()[1]}"
     replacement = LookupError("nobody there")
-    connections = iter(reconnect(uri, process_exception=lambda exc: replacement))
+    connections = iter(reconnect(nobody(), process_exception=lambda exc: replacement))
     with pytest.raises(LookupError, match="nobody there") as raised:
         next(connections)
     assert isinstance(raised.value.__cause__, ConnectionRefusedError)
@@ -227,10 +293,8 @@ def test_interrupted_while_waiting(sleeps):
         raise KeyboardInterrupt
 
     sleeps.meanwhile = interrupt
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        uri = f"ws://127.0.0.1:{sock.getsockname()[1]}"
     with pytest.raises(KeyboardInterrupt):
-        next(iter(reconnect(uri)))
+        next(iter(reconnect(nobody())))
 
 
 @closes_generators_at_once
@@ -259,7 +323,7 @@ def test_exception_from_the_body_closes_the_connection(echo_uri):
     assert connections[0].protocol.state is State.CLOSED
 
 
-@pytest.mark.skipif(reconnect is not Reconnect, reason="websockets' own says 1011")
+@ours
 def test_leaving_is_a_normal_closure(echo_uri):
     connections = iter(reconnect(echo_uri))
     websocket = next(connections)
@@ -275,3 +339,107 @@ def test_connection_lost_while_it_is_used():
             websocket.send("reset, please")
             with pytest.raises(ConnectionClosed):
                 websocket.recv(timeout=5)
+
+
+@ours
+@closes_generators_at_once
+def test_turn_ends_while_another_thread_is_blocked_in_send():
+    """Where close() would wait for it."""
+
+    def send(websocket):
+        with pytest.raises(ConnectionClosed):
+            websocket.send(bytes(2**26))
+
+    left, waited = threading.Event(), []
+    with contextlib.ExitStack() as stack:
+        uri = stack.enter_context(_provoke.peer(lambda sock: waited.append(left.wait(10))))
+        executor = stack.enter_context(ThreadPoolExecutor(1))
+        for websocket in reconnect(uri, close_timeout=20, compression=None):
+            sending = executor.submit(send, websocket)
+            assert wait_until(websocket.protocol_mutex.locked, 5)
+            break
+        sending.result(5)
+        left.set()
+    assert waited == [True]
+
+
+@ours
+@closes_generators_at_once
+def test_turn_ends_with_messages_unread():
+    """Which keep the reader thread from the close frame behind them."""
+
+    def send_many(websocket):
+        for number in range(40):
+            websocket.send(str(number))
+        websocket.recv(timeout=5)
+
+    def has_stopped_reading(websocket):
+        return not is_reading(websocket)
+
+    with serving(send_many) as uri:
+        for websocket in reconnect(uri, close_timeout=20):
+            assert wait_until(functools.partial(has_stopped_reading, websocket), 5)
+            break
+        assert websocket.protocol.close_code == 1000
+
+
+@ours
+@closes_generators_at_once
+def test_iterator_that_is_collected_in_the_reader_thread():
+    """There nothing may wait for a lock of the connection, nor for the thread itself."""
+
+    class Collecting(ClientConnection):
+        def process_event(self, event):
+            if held:
+                held.clear()  # the last reference
+                collected.set()
+            super().process_event(event)
+
+    held, collected = [], threading.Event()
+    with serving() as uri:
+        connections = iter(reconnect(uri, create_connection=Collecting, close_timeout=20))
+        websocket = next(connections)
+        held.append(connections)
+        del connections
+        websocket.send("hello")
+        assert collected.wait(5)
+        websocket.recv_events_thread.join(5)
+        assert not websocket.recv_events_thread.is_alive()
+
+
+@ours
+@pytest.mark.parametrize("moment", ["handshake", "close"])
+def test_interrupted(echo_uri, monkeypatch, moment):
+    """While it connects, and while it closes: the connection doesn't stay open."""
+
+    class Interrupted(ClientConnection):
+        def handshake(self, *args, **kwargs):
+            readers.append(self.recv_events_thread)
+            if moment == "handshake":
+                raise KeyboardInterrupt
+            super().handshake(*args, **kwargs)
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    readers = []
+    connections = iter(reconnect(echo_uri, create_connection=Interrupted))
+    if moment == "close":
+        next(connections)
+        monkeypatch.setattr(_ending, "wait_for_all", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(connections)
+    readers[0].join(5)
+    assert not readers[0].is_alive()
+
+
+@ours
+def test_loop_that_is_left_half_way_when_python_shuts_down(echo_uri, python):
+    """Its connection's threads run no more."""
+    python(
+        "import os\n"
+        "from websockets_closefix.resilience import reconnect\n"
+        "connections = iter(reconnect(os.environ['WEBSOCKET_URI'], close_timeout=300))\n"
+        "websocket = next(connections)\n",
+        WEBSOCKET_URI=echo_uri,
+    )

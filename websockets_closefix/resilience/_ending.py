@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import time
 from collections.abc import Collection, Iterable
 from typing import Any, Callable
@@ -41,12 +42,15 @@ def end_all(websockets: Collection[Connection], timeout: float) -> None:
         timeout: Seconds for all closing handshakes together; who takes longer is hung up.
 
     """
-    for websocket in websockets:
-        in_background(drop_unread, websocket, timeout + FAREWELL_TIMEOUT)
-    told = [websocket for websocket in websockets if say_goodbye(websocket)]
-    wait_for_all(told, timeout)
-    for websocket in websockets:
-        hang_up(websocket.socket)
+    try:
+        for websocket in websockets:
+            in_background(drop_unread, websocket, timeout + FAREWELL_TIMEOUT)
+        told = [websocket for websocket in websockets if say_goodbye(websocket)]
+        # When Python shuts down, the reader threads, which are daemons, run no more.
+        wait_for_all(told, 0 if sys.is_finalizing() else timeout)
+    finally:  # even if a signal handler raises
+        for websocket in websockets:
+            hang_up(websocket.socket)
     for websocket in wait_for_all(websockets, FAREWELL_TIMEOUT):
         in_background(close_socket, websocket)  # whose reader thread waits for a lock
 

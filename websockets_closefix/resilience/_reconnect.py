@@ -10,9 +10,11 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
 from websockets.client import backoff
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
 
 from ._arguments import check_uri
+from ._slot import Slot, empty
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import process_exception as websockets_policy
@@ -26,12 +28,18 @@ else:
         from websockets.asyncio.client import process_exception as websockets_policy
 
 
+CLOSE_TIMEOUT = 10.0
+"""Seconds for the closing handshake of a turn's connection, as in ``connect()``."""
+
+
 def process_exception(exc: Exception) -> Exception | None:
     """
     Tell whether a connection error is transient or fatal, as websockets does.
 
-    One rule is added: a certificate that can't be verified is an :exc:`OSError` to websockets,
-    hence transient, but won't get any better by connecting again.
+    Two rules are added. A certificate that can't be verified is an :exc:`OSError` to websockets,
+    hence transient, but won't get any better by connecting again. And a server that hangs up before
+    the request was sent, as a proxy does whose backend is down, is a handshake that was cut short:
+    websockets raises :exc:`~websockets.exceptions.ConnectionClosed` then, but takes it for fatal.
 
     Args:
         exc: What connecting raised.
@@ -42,7 +50,7 @@ def process_exception(exc: Exception) -> Exception | None:
     """
     if isinstance(exc, ssl.SSLCertVerificationError):
         return exc
-    return websockets_policy(exc)
+    return None if isinstance(exc, ConnectionClosed) else websockets_policy(exc)
 
 
 class Reconnect:
@@ -57,7 +65,8 @@ class Reconnect:
             except ConnectionClosed:
                 continue
 
-    The connection is closed after each turn. A turn resets the delays.
+    The connection is closed after each turn, within its ``close_timeout``, which defaults to 10
+    seconds. A turn resets the delays.
 
     Leaving the loop early, with ``break``, ``return`` or an exception, leaves a generator behind,
     which closes its connection when it is closed itself. CPython does that at once, unless
@@ -103,22 +112,27 @@ class Reconnect:
     def __iter__(self) -> Iterator[ClientConnection]:
         delays: Generator[float, None, None] | None = None
         while True:
+            slot = Slot()
             try:
-                websocket = connect(self.uri, **self.connect_kwargs)
-            except Exception as exc:
-                fatal = self.process_exception(exc)
-                if fatal is exc:
-                    raise
-                if fatal is not None:
-                    raise fatal from exc
-                delays = delays or self.reconnect_delays()
-                self._wait(next(delays), exc)
-            else:
-                delays = None
                 try:
+                    websocket = slot.open(self.uri, **self.connect_kwargs)
+                except Exception as exc:
+                    fatal = self.process_exception(exc)
+                    if fatal is exc:
+                        raise
+                    if fatal is not None:
+                        raise fatal from exc
+                    delays = self.reconnect_delays() if delays is None else delays
+                    self._wait(next(delays), exc)
+                else:
+                    delays = None
                     yield websocket
-                finally:
-                    websocket.close()
+            finally:
+                # Not by close(), which waits for ever for a thread that is blocked in send(), for
+                # its own thread where the garbage collector has closed this generator in the reader
+                # thread, and for a thread that runs no more once Python shuts down.
+                limit = self.connect_kwargs.get("close_timeout", CLOSE_TIMEOUT)
+                empty([slot], CLOSE_TIMEOUT if limit is None else limit)
 
     def _wait(self, delay: float, exc: Exception) -> None:
         [*_, error] = traceback.format_exception_only(type(exc), exc)

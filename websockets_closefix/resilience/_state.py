@@ -34,6 +34,8 @@ def has_ended(websocket: Connection, timeout: float = 0) -> bool:
         return not websocket.recv_events_thread.is_alive()
     except AssertionError:  # Python's own, up to 3.12, if another thread joins it at that moment
         return True
+    except RuntimeError:  # this is the reader thread, in which garbage is collected
+        return False
 
 
 def is_quiet(websocket: Connection) -> bool:
