@@ -14,6 +14,7 @@ from websockets.version import version
 
 from websockets_closefix._provoke import open_connection, peer, stay_silent
 from websockets_closefix.resilience import _keepalive, _state, keepalive
+from websockets_closefix.resilience._user_timeout import get_user_timeout
 
 from ..peers import client_context, server_context
 from .conftest import serving
@@ -419,6 +420,7 @@ def test_interrupted_on_entering_the_block(echo_uri, monkeypatch, where):
         with pytest.raises(TimeLimit), alive:
             pytest.fail("it wasn't struck")
         assert not thread_of(alive).is_alive()
+        assert not get_user_timeout(websocket.socket)  # 0, or there is no such option
         websocket.send("still open")
         assert websocket.recv(timeout=5) == "still open"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import socket
 import threading
@@ -237,6 +238,23 @@ def test_option_is_put_back(before, meanwhile, secure):
             assert user_timeout(websocket) == meanwhile
         assert user_timeout(websocket) == before
         websocket.close()
+
+
+@needs_user_timeout
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # of 3.12 and later
+def test_option_outlasts_a_forked_child_that_leaves_the_block(echo_uri):
+    """The socket is the parent's, too."""
+    websocket = _provoke.open_connection(echo_uri, **OFF)
+    with keepalive(websocket) as alive:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                alive.__exit__()
+            finally:
+                os._exit(0)
+        assert os.waitpid(pid, 0) == (pid, 0)
+        assert user_timeout(websocket) == 40000
+    websocket.close()
 
 
 @needs_user_timeout

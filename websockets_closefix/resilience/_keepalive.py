@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import threading
 import time
@@ -14,7 +15,7 @@ from websockets.sync.connection import Connection
 from ._arguments import check_seconds, check_seconds_or_none
 from ._ending import FAREWELL_TIMEOUT, hang_up, send_close
 from ._state import has_ended, is_reading, is_ready
-from ._user_timeout import set_user_timeout
+from ._user_timeout import get_user_timeout, set_user_timeout
 
 CHECK_INTERVAL = 0.5
 """Seconds between two looks at whether the connection has ended, of which nothing tells."""
@@ -73,6 +74,7 @@ class keepalive:
         self.ping_timeout: float | None = check_seconds_or_none("ping_timeout", ping_timeout)
         self._latency = 0.0
         self._user_timeout: float | None = None  # what the socket had before
+        self._pid: int | None = None  # of the process that has entered the block
         self._stopped = False
         self._awaited = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keepalive", daemon=True)
@@ -91,13 +93,13 @@ class keepalive:
             )
             return self
         try:
+            self._pid = os.getpid()
             self._thread.start()  # which can't be done twice
             if self.ping_timeout is not None:
                 seconds = self.ping_interval + self.ping_timeout
-                before = set_user_timeout(self.websocket.socket, seconds)
-                self._user_timeout = before
-                if before is not None and 0 < before < seconds:  # somebody wants it stricter
-                    set_user_timeout(self.websocket.socket, before)
+                self._user_timeout = get_user_timeout(self.websocket.socket)
+                if not 0 < (self._user_timeout or 0) < seconds:  # somebody wants it stricter
+                    set_user_timeout(self.websocket.socket, seconds)
         except BaseException:  # a signal handler's, too
             self.__exit__()
             raise
@@ -110,7 +112,8 @@ class keepalive:
             if self._thread.ident is not None:
                 self._thread.join(CHECK_INTERVAL)
         finally:
-            if self._user_timeout is not None:
+            # In a forked child that leaves the block, the socket is the parent's, who hasn't.
+            if self._user_timeout is not None and self._pid == os.getpid():
                 set_user_timeout(self.websocket.socket, self._user_timeout)
 
     # In the thread.
