@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,7 +16,7 @@ from websockets_closefix.resilience import ConnectionPool, PoolClosed, _pool
 
 from ..peers import client_context, server_context
 from .conftest import serving
-from .test_pool import NOBODY, ask
+from .test_pool import NOBODY, ask, wait_for
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork"),
@@ -82,20 +83,23 @@ def test_borrower_forks(echo_uri):
             assert ask(again, "hello") == "hello"
 
 
-def test_fork_while_others_borrow_and_hold_the_lock(echo_uri):
-    def hold():
-        with pool._lock, pool.connection():
-            held.set()
+def test_fork_while_others_borrow_and_wait(echo_uri):
+    """They don't exist in the child, where their frames are kept for ever."""
+
+    def borrow():
+        with pool.connection():
+            borrowed.set()
             release.wait(10)
 
-    held, release = threading.Event(), threading.Event()
-    with ConnectionPool(echo_uri, max_size=1) as pool:
-        thread = threading.Thread(target=hold)
-        thread.start()
-        assert held.wait(5)
+    borrowed, release = threading.Event(), threading.Event()
+    with ConnectionPool(echo_uri, max_size=1) as pool, ThreadPoolExecutor(2) as executor:
+        borrowing = [executor.submit(borrow) for _ in range(2)]
+        assert borrowed.wait(5)
+        wait_for(pool, requests_waiting=1)
         in_a_child(lambda: borrow_and_ask(pool))
         release.set()
-        thread.join(5)
+        for future in borrowing:
+            future.result(5)
         borrow_and_ask(pool)
 
 

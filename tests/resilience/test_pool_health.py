@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import selectors
 import socket
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,7 +27,7 @@ from websockets_closefix.resilience import (
 
 from .conftest import serving
 from .relay import Relay
-from .test_pool import ask, leave_with_an_exception, outlive
+from .test_pool import NOBODY, ask, leave_with_an_exception, outlive, wait_for
 
 
 @pytest.fixture
@@ -52,45 +55,49 @@ def test_half_open_connection_is_replaced(echo_uri, impatient):
         with pool.connection() as second:
             assert ask(second, "hello") == "hello"
         assert second is not first
-        assert pool.get_stats()["connections_lost"] == 1
+        wait_for(pool, connections_lost=1, pool_size=1)
         assert not first.recv_events_thread.is_alive()
 
 
-def test_one_that_is_half_open_speaks_for_those_idle_for_longer(echo_uri, impatient, monkeypatch):
-    asked = []
-    answers_ping = _pool.answers_ping
-
-    def count(websocket, timeout):
-        asked.append(websocket)
-        return answers_ping(websocket, timeout)
-
-    monkeypatch.setattr(_pool, "answers_ping", count)
+def test_one_that_is_half_open_speaks_for_those_idle_for_longer(echo_uri, impatient):
     with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=8) as pool:
-        lend_in_turn(pool, 8)
+        idle = lend_in_turn(pool, 8)
+        asked = [count_pings(websocket) for websocket in idle]
         relay.swallowing.set()
         pool.uri = echo_uri
         with pool.connection(timeout=5) as websocket:
             assert ask(websocket, "hello") == "hello"
-        assert len(asked) == 1
-        assert pool.get_stats()["connections_lost"] == 8
-        assert pool.get_stats()["pool_size"] == 1
+        assert sum(map(len, asked)) == 1
+        wait_for(pool, connections_lost=8, pool_size=1)
 
 
-def test_one_that_came_back_meanwhile_is_kept(echo_uri, ping_always, monkeypatch):
+def count_pings(websocket):
+    """Return a list that has an item for each ping."""
+
+    def count():
+        pings.append(None)
+        return ping()
+
+    ping, pings = websocket.ping, []
+    websocket.ping = count
+    return pings
+
+
+def test_one_that_came_back_meanwhile_is_kept(echo_uri, impatient):
     """While one that is half-open is asked, another borrower returns one that isn't."""
-    with ConnectionPool(echo_uri, max_size=2) as pool:
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=2) as pool:
         borrowed = pool.connection()
         other = borrowed.__enter__()
-        lend_in_turn(pool)
+        [half_open] = lend_in_turn(pool)
 
-        def return_other_and_fail(websocket, timeout):
-            monkeypatch.setattr(_pool, "answers_ping", lambda websocket, timeout: True)
+        def return_other():
             borrowed.__exit__(None, None, None)
-            return False
+            return threading.Event()  # of a pong that never comes
 
-        monkeypatch.setattr(_pool, "answers_ping", return_other_and_fail)
+        half_open.ping = return_other
         with pool.connection() as websocket:
             assert websocket is other
+        wait_for(pool, pool_size=1)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -121,7 +128,7 @@ def test_many_half_open_connections_cost_no_more_than_one(echo_uri, impatient, m
         threading.Event().wait(0.02)  # max_idle
         with pool.connection(timeout=5) as websocket:
             assert ask(websocket, "hello") == "hello"
-        assert pool.get_stats()["pool_size"] == 1
+        wait_for(pool, pool_size=1)
 
 
 def test_connection_that_answers_a_ping_is_lent_again(echo_uri, ping_always):
@@ -156,12 +163,115 @@ def test_connection_that_cannot_be_written_to_is_replaced(echo_uri, impatient):
             assert lend_in_turn(pool) != [first]
 
 
-def test_time_is_up_before_a_connection_was_found(echo_uri, impatient, monkeypatch):
-    with Relay(echo_uri) as relay, ConnectionPool(relay.uri) as pool:
-        lend_in_turn(pool)
+def test_those_with_little_time_find_out_together(echo_uri, ping_always, monkeypatch):
+    """None of them can wait for as long as a pong may take."""
+    monkeypatch.setattr(_pool, "PING_TIMEOUT", 0.5)
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=2) as pool:
+        [first, second] = idle = lend_in_turn(pool, 2)
+        asked = [count_pings(websocket) for websocket in idle]
         relay.swallowing.set()
+        pool.uri = echo_uri
+        deadline = time.monotonic() + 10
+        while pool.get_stats()["connections_num"] < 3:
+            assert time.monotonic() < deadline
+            with contextlib.suppress(PoolTimeout), pool.connection(timeout=0.2) as websocket:
+                assert ask(websocket, "hello") == "hello"
+        assert [len(pings) for pings in asked] == [1, 1]
+        assert not first.recv_events_thread.is_alive()
+        assert not second.recv_events_thread.is_alive()
+
+
+def test_pong_that_came_long_ago_proves_nothing(echo_uri, ping_always, monkeypatch):
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=1) as pool:
+        [websocket] = lend_in_turn(pool)
+        pings = count_pings(websocket)
+        relay.hold_back.clear()
+        with pytest.raises(PoolTimeout):
+            pool.connection(timeout=0.01).__enter__()
+        relay.hold_back.set()
+        [slot] = pool._slots
+        assert _pool.wait_until(lambda: not slot.ping.is_pending(), 5)
+        slot.ping._deadline = 0
+        assert lend_in_turn(pool) == [websocket]
+        assert len(pings) == 2
+
+
+def test_no_time_for_a_new_connection():
+    with ConnectionPool(NOBODY) as pool, pytest.raises(PoolTimeout, match="found in time"):
+        pool.connection(timeout=0).__enter__()
+
+
+def test_all_that_is_dead_is_dropped_in_one_go(echo_uri, monkeypatch):
+    """Whatever each of them would take by itself."""
+
+    def remember(websockets, timeout):
+        ended.append(len(websockets))
+        end_all(websockets, timeout)
+
+    ended, end_all = [], _slot.end_all
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=20) as pool:
+        idle = lend_in_turn(pool, 20)
+        for websocket in idle:
+            outlive(pool, websocket)
+        relay.swallowing.set()
+        pool.uri = echo_uri
+        monkeypatch.setattr(_slot, "end_all", remember)
+        lend_in_turn(pool)
+        wait_for(pool, connections_lost=20, pool_size=1)
+        assert ended == [20]
+        assert not any(websocket.recv_events_thread.is_alive() for websocket in idle)
+
+
+def test_slots_are_another_borrowers_for_a_moment(echo_uri, monkeypatch):
+    """Who drops what is unfit has them all; whoever else is served waits, within his timeout."""
+
+    def end_slowly(websockets, timeout):
+        begun.set()
+        assert proceed.wait(10)
+        end_all(websockets, timeout)
+
+    end_all, begun, proceed = _slot.end_all, threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri, max_size=2) as pool:
+        for websocket in lend_in_turn(pool, 2):
+            outlive(pool, websocket)
+        monkeypatch.setattr(_slot, "end_all", end_slowly)
+        dropping = executor.submit(lend_in_turn, pool)
+        assert begun.wait(5)
         with pytest.raises(PoolTimeout, match="found in time"):
             pool.connection(timeout=0.05).__enter__()
+        assert pool.get_stats()["connections_num"] == 2
+        proceed.set()
+        assert len(dropping.result(5)) == 1
+
+
+@pytest.mark.parametrize("started", ["by a limit", "at exit"])
+def test_no_thread_can_be_started(echo_uri, ping_always, monkeypatch, started):
+    """A connection is lent unasked then, as it would be used without a pool."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with ConnectionPool(echo_uri) as pool:
+        idle = lend_in_turn(pool, 2)
+        with monkeypatch.context() as patched:
+            if started == "by a limit":
+                patched.setattr(threading.Thread, "start", refuse)
+            else:
+                patched.setattr(sys, "is_finalizing", lambda: True)
+            with pool.connection() as websocket:
+                assert websocket in idle
+                assert ask(websocket, "hello") == "hello"
+        assert pool.get_stats()["connections_lost"] == 0
+
+
+def test_pool_that_nobody_has_any_more(echo_uri):
+    """Its reader threads would keep the connections open."""
+    pool = ConnectionPool(echo_uri)
+    [websocket] = lend_in_turn(pool)
+    del pool
+    gc.collect()
+    websocket.recv_events_thread.join(5)
+    assert not websocket.recv_events_thread.is_alive()
 
 
 def test_those_that_died_while_idle_are_dropped():
@@ -181,8 +291,7 @@ def test_those_that_died_while_idle_are_dropped():
             websocket.recv_events_thread.join(5)
         with pool.connection() as websocket:
             assert ask(websocket, "hello") == "hello"
-        stats = pool.get_stats()
-        assert (stats["connections_lost"], stats["pool_size"]) == (3, 1)
+        wait_for(pool, connections_lost=3, pool_size=1)
 
 
 def test_unread_answer_is_nobody_elses(echo_uri):
@@ -302,7 +411,9 @@ def test_impatient_borrower_does_not_condemn_what_he_had_no_time_for(
         with pytest.raises(PoolTimeout):
             pool.connection(timeout=timeout).__enter__()
         relay.hold_back.set()
-        assert pool.get_stats()["pool_size"] >= (8 if timeout == 0 else 5)
+        assert pool.get_stats()["pool_size"] == 8
+        assert len(lend_in_turn(pool, 8)) == 8
+        assert pool.get_stats()["connections_num"] == 8
 
 
 def test_ping_that_waits_for_longer_than_the_borrower(echo_uri, ping_always):
@@ -478,7 +589,7 @@ def test_max_idle(echo_uri):
         threading.Event().wait(0.02)
         with pool.connection() as third:
             assert third not in (first, second)
-            assert pool.get_stats()["pool_size"] == 1
+            wait_for(pool, pool_size=1)
     assert {first.protocol.close_code, second.protocol.close_code} == {1000}
 
 

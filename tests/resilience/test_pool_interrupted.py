@@ -50,9 +50,18 @@ class Failure(Exception):
     """As a time limit shouldn't do it, but does: websockets handles an Exception differently."""
 
 
-@contextlib.contextmanager
 def struck(at, exc):
     """Raise at the line event of that number; yield a list that tells where."""
+
+    def strike():
+        raise exc
+
+    return signalled(at, strike)
+
+
+@contextlib.contextmanager
+def signalled(at, handler):
+    """Call a handler at the line event of that number; yield a list that tells where."""
 
     def trace(frame, event, arg):
         nonlocal remaining
@@ -62,7 +71,7 @@ def struck(at, exc):
             remaining -= 1
             if remaining == 0:
                 where.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
-                raise exc
+                handler()
         return trace
 
     where, remaining, before = [], at, sys.gettrace()
@@ -115,8 +124,11 @@ def fresh(pool):
 
 
 def outdated(pool):
-    websocket = borrow(pool)
-    outlive(pool, websocket)
+    """As many as there may be."""
+    with contextlib.ExitStack() as stack:
+        websockets = [stack.enter_context(pool.connection()) for _ in range(pool.max_size)]
+    for websocket in websockets:
+        outlive(pool, websocket)
 
 
 @pytest.mark.timeout(120)
@@ -167,6 +179,32 @@ def check_nothing_is_lost(pool, where):
         with pytest.raises(PoolTimeout):
             pool.connection(timeout=0.001).__enter__()
     assert pool.get_stats()["pool_available"] == 1, where
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("prepare", [fresh, idle, outdated])
+def test_signal_handler_borrows_at_every_line(server_side, quick, prepare):
+    """Neither it nor anybody else waits for whoever was interrupted: he holds no lock."""
+
+    def borrow_twice():
+        for _ in range(2):
+            with pool.connection(timeout=5) as websocket:
+                assert ask(websocket, "hello") == "hello"
+
+    def handler():
+        borrow_twice()
+        in_another_thread(borrow_twice)
+
+    uri, _ = server_side
+    for at in range(1, ENOUGH):
+        with ConnectionPool(uri, max_size=2, compression=None) as pool:
+            prepare(pool)
+            with signalled(at, handler) as where:
+                borrow(pool)
+            if not where:
+                break
+            assert pool.get_stats()["requests_errors"] == 0, where
+    assert 30 < at < ENOUGH - 1
 
 
 @contextlib.contextmanager

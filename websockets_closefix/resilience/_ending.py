@@ -52,19 +52,13 @@ def end_all(websockets: Collection[Connection], timeout: float) -> None:
         for websocket in websockets:
             hang_up(websocket.socket)
     for websocket in wait_for_all(websockets, FAREWELL_TIMEOUT):
-        in_background(close_socket, websocket)  # whose reader thread waits for a lock
+        in_background(websocket.close_socket)  # whose reader thread waits for a lock
 
 
 def wait_for_all(websockets: Iterable[Connection], timeout: float) -> list[Connection]:
     """Wait until connections have ended or the timeout has elapsed; return which haven't."""
     deadline = time.monotonic() + timeout
     return [w for w in websockets if not has_ended(w, max(0, deadline - time.monotonic()))]
-
-
-def close_socket(websocket: Connection) -> None:
-    """Close the socket as the reader thread would."""
-    with contextlib.suppress(Exception):  # without the shim, the close race
-        websocket.close_socket()
 
 
 def say_goodbye(websocket: Connection) -> bool:

@@ -1,47 +1,51 @@
-"""The line of those who wait for a connection of a pool, or have one."""
+"""Who comes first is served first: lines of borrowers, for a pool and for each of its slots."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import queue
 import weakref
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ._slot import Slot
+if TYPE_CHECKING:
+    from ._slot import Slot
 
 
 class Line:
     """
-    Borrowers, in the order in which they came; so many of the first are served.
+    Borrowers, in the order in which they came.
 
-    Nobody gets ahead of anybody, so whoever finds himself among the first remains there, and no
-    lock is needed. Nobody is counted either: who was interrupted, wherever that was, is gone with
-    his frame.
+    There is no lock that a signal handler could find locked, or leave so: joining and leaving are
+    single steps, and nobody gets ahead of anybody, so whoever is among the first remains there. Nor
+    is anybody counted: who was interrupted, wherever that was, is gone with his frame.
 
     """
 
-    def __init__(self, served_at_once: int) -> None:
-        self._served_at_once = served_at_once
+    def __init__(self) -> None:
         self._refs: list[weakref.ref[Borrower]] = []
 
     def join(self, borrower: Borrower) -> None:
-        self._refs.append(weakref.ref(borrower, self._refs.remove))
-
-    def __iter__(self) -> Iterator[Borrower]:
+        self._refs.append(weakref.ref(borrower))
         for ref in tuple(self._refs):
-            if (borrower := ref()) and not borrower.has_left:
-                yield borrower
+            if ref() is None:  # a callback would swallow what a signal handler raises in it
+                with contextlib.suppress(ValueError):  # another thread was faster
+                    self._refs.remove(ref)
 
-    def served(self) -> list[Borrower]:
-        return list(itertools.islice(self, self._served_at_once))
+    def leave(self, borrower: Borrower) -> None:
+        for ref in tuple(self._refs):
+            if ref() is borrower:
+                self._refs.remove(ref)
+
+    def first(self, count: int | None = None) -> list[Borrower]:
+        """Return so many, or all."""
+        return [each for ref in tuple(self._refs) if (each := ref())][:count]
 
 
 class Borrower:
-    """A place in the line, for as long as somebody refers to it."""
+    """Somebody who waits for a connection of a pool, or has one, until nobody refers to him."""
 
     def __init__(self) -> None:
-        self.slot: Slot | None = None  # nobody else has it
+        self.slot: Slot | None = None  # which he uses
         self.was_served = False
         self.is_content = False  # left without an exception
         self.has_left = False

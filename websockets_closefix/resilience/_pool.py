@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import logging
 import os
-import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -15,11 +13,12 @@ from typing import Any
 from websockets.sync.client import ClientConnection
 
 from ._arguments import check_count, check_seconds, check_uri
-from ._ending import FAREWELL_TIMEOUT, hang_up
+from ._background import in_background
+from ._ending import FAREWELL_TIMEOUT
 from ._line import Borrower, Line
-from ._locked import locked
-from ._slot import NEVER, Slot, connections_in, empty
-from ._state import answers_ping, is_open, is_quiet, settles, wait_until
+from ._ping import Ping
+from ._slot import NEVER, Slot, connections_in, empty, hang_up_all
+from ._state import POLL_INTERVAL, is_open, is_quiet, settles, wait_until
 
 CLOSE_TIMEOUT = 1.0
 """Seconds for the closing handshakes of connections that aren't lent any more."""
@@ -30,7 +29,7 @@ PING_AFTER = 1.0
 PING_TIMEOUT = 2.0
 """Seconds for that answer."""
 
-SETTLE_TIMEOUT = 0.1
+SETTLE_TIMEOUT = 1.0
 """Seconds for the reader thread to take in what has arrived when a connection is returned."""
 
 RECHECK_INTERVAL = 0.5
@@ -115,16 +114,17 @@ class ConnectionPool:
         connect_kwargs.setdefault("logger", logging.getLogger("websockets.client"))
         self._connect_kwargs = {**connect_kwargs, "max_size": max_message_size}
         self._closed = False
+        self._slots: list[Slot] = []
         self._start_empty()
+        # A pool that nobody has any more leaves no connection open.
+        weakref.finalize(self, hang_up_all, self._slots).atexit = False
         pools.add(self)
 
     def _start_empty(self) -> None:
-        self._slots = [Slot() for _ in range(self.max_size)]
-        self._line = Line(self.max_size)
+        self._slots[:] = [Slot() for _ in range(self.max_size)]
+        self._line = Line()
         self._lost_since = NEVER  # what has been idle for longer is taken for lost
-        self._counts = collections.Counter(dict.fromkeys(COUNTS, 0))
-        # Re-entrant, since a signal handler may borrow, too. Nobody waits for anything with it.
-        self._lock = threading.RLock()
+        self._counts = dict.fromkeys(COUNTS, 0)
 
     def __enter__(self) -> ConnectionPool:
         return self
@@ -172,12 +172,15 @@ class ConnectionPool:
         """
         deadline = time.monotonic() + timeout
         self._closed = True
-        for borrower in self._line:
+        closer = Borrower()
+        for slot in self._slots:
+            slot.line.join(closer)
+        for borrower in self._line.first():
             borrower.call()
-        wait_until(lambda: not any(self._line), deadline - time.monotonic())
-        empty(locked(self._lock, self._free), CLOSE_TIMEOUT)
-        for websocket in connections_in(self._slots):
-            hang_up(websocket.socket)
+        wait_until(lambda: not self._line.first(), deadline - time.monotonic())
+        late = self._line.first()
+        empty([s for s in self._slots if s.line.first(1)[0] not in late], CLOSE_TIMEOUT)
+        hang_up_all(filter(None, [borrower.slot for borrower in late]))
 
     def get_stats(self) -> dict[str, int]:
         """
@@ -189,14 +192,15 @@ class ConnectionPool:
             wait), ``requests_wait_ms``, ``requests_errors`` (those that got no connection),
             ``returns_bad`` (discarded after use), ``connections_num`` (attempts to connect),
             ``connections_errors`` (failed ones), ``connections_lost`` (died while nobody had
-            them, and were replaced when needed).
+            them, and were replaced when needed). They are counted without a lock, so that one may
+            be missed on Python 3.9 or without a GIL.
 
         """
         return {
             "pool_max": self.max_size,
             "pool_size": len(connections_in(self._slots)),
             "pool_available": sum(slot.idle_since > NEVER for slot in self._slots),
-            "requests_waiting": max(0, len(list(self._line)) - self.max_size),
+            "requests_waiting": len(self._line.first()[self.max_size :]),
             **self._counts,
         }
 
@@ -204,11 +208,11 @@ class ConnectionPool:
         self._count(requests_num=1)
         self._line.join(borrower)
         self._wait_for_turn(borrower, deadline)
-        slot = locked(self._lock, self._hand_over, borrower)
-        while slot.websocket is not None and not self._is_lendable(slot, deadline):
-            self._count(connections_lost=1)
-            empty([slot], FAREWELL_TIMEOUT)  # which the borrower waits, too
-            slot = locked(self._lock, self._hand_over, borrower)
+        slot = self._claim(borrower, deadline)
+        while slot.websocket is not None and not self._is_alive(slot, deadline):
+            slot.line.leave(borrower)
+            slot = self._claim(borrower, deadline)
+        borrower.slot = slot
         websocket = self._open(slot, deadline) if slot.websocket is None else slot.websocket
         if self._closed:
             raise PoolClosed("the pool was closed meanwhile")
@@ -219,41 +223,61 @@ class ConnectionPool:
     def _take_back(self, borrower: Borrower) -> None:
         if borrower.has_left:
             return
-        slot = borrower.slot
-        if slot is not None and slot.websocket is not None:
-            if borrower.is_content and settles(slot.websocket, SETTLE_TIMEOUT):
-                slot.idle_since = time.monotonic()
-            if not self._is_fit(slot):
-                empty([slot], CLOSE_TIMEOUT)
+        if borrower.slot is not None and borrower.slot.websocket is not None:
+            if borrower.is_content and settles(borrower.slot.websocket, SETTLE_TIMEOUT):
+                borrower.slot.idle_since = time.monotonic()
+            if not self._is_fit(borrower.slot):
+                empty([borrower.slot], CLOSE_TIMEOUT)
                 self._count(returns_bad=borrower.was_served)
+        borrower.slot = None  # from now on it may be another's
+        for slot in self._slots:
+            slot.line.leave(borrower)
         self._count(requests_errors=not borrower.was_served)
+        self._line.leave(borrower)
         borrower.has_left = True
-        for served in self._line.served():
+        for served in self._served():
             served.call()
 
+    def _served(self) -> list[Borrower]:
+        return self._line.first(self.max_size)
+
     def _wait_for_turn(self, borrower: Borrower, deadline: float) -> None:
-        self._count(requests_queued=borrower not in self._line.served())
-        while not (self._closed or borrower in self._line.served()):
+        self._count(requests_queued=borrower not in self._served())
+        while not (self._closed or borrower in self._served()):
             now = time.monotonic()
             if now >= deadline:
                 raise PoolTimeout(f"nobody returned one of {self.max_size} connections in time")
             borrower.wait(min(deadline - now, RECHECK_INTERVAL))
             self._count(requests_wait_ms=round(1000 * (time.monotonic() - now)))
 
-    def _hand_over(self, borrower: Borrower) -> Slot:
-        """Hand over a slot that nobody has: one to be emptied, or else the one used last."""
-        if self._closed:  # what nobody has is close()'s now
-            raise PoolClosed("the pool is closed")
-        borrower.slot = None
-        free = self._free()
-        unfit = (slot for slot in free if slot.websocket is not None and not self._is_fit(slot))
-        borrower.slot = next(unfit, None) or max(free, key=lambda slot: slot.idle_since)
-        return borrower.slot
+    def _claim(self, borrower: Borrower, deadline: float) -> Slot:
+        """Have a slot to oneself: that of the connection used last, or else an empty one."""
+        while not self._closed:
+            # In the background, so that a borrower who is interrupted never has several slots.
+            if any(map(self._is_to_be_dropped, self._slots)) and not in_background(self._drop):
+                self._drop()
+            for slot in sorted(self._slots, key=preference):
+                if not self._is_unfit(slot) and slot.claim(borrower):
+                    return slot
+            # There is a slot for each who is served, but what is in it has to be ended first.
+            if time.monotonic() >= deadline:
+                raise PoolTimeout("no connection that is alive was found in time")
+            borrower.wait(POLL_INTERVAL)
+        raise PoolClosed("the pool is closed")
 
-    def _free(self) -> list[Slot]:
-        """Return the slots that nobody has, those of interrupted borrowers among them."""
-        taken = {borrower.slot for borrower in self._line}
-        return [slot for slot in self._slots if slot not in taken]
+    def _drop(self) -> None:
+        """End what died, grew too old, or was left behind by an interrupted borrower."""
+        dropper = Borrower()
+        claimed = [s for s in self._slots if self._is_to_be_dropped(s) and s.claim(dropper)]
+        unfit = [slot for slot in claimed if self._is_unfit(slot)]
+        self._count(connections_lost=len(unfit))
+        empty(unfit, FAREWELL_TIMEOUT)  # for which a borrower may be waiting
+
+    def _is_to_be_dropped(self, slot: Slot) -> bool:
+        return self._is_unfit(slot) and not slot.line.first(1)
+
+    def _is_unfit(self, slot: Slot) -> bool:
+        return slot.websocket is not None and not self._is_fit(slot)
 
     def _is_fit(self, slot: Slot) -> bool:
         now, websocket = time.monotonic(), slot.websocket
@@ -266,19 +290,23 @@ class ConnectionPool:
             and slot.idle_since > max(now - self.max_idle, self._lost_since)
         )
 
-    def _is_lendable(self, slot: Slot, deadline: float) -> bool:
+    def _is_alive(self, slot: Slot, deadline: float) -> bool:
+        """Tell whether a connection may be lent, as far as there is the time to see."""
         now = time.monotonic()
-        if not self._is_fit(slot) or now - slot.idle_since < PING_AFTER:
+        if slot.ping is None and now - slot.idle_since < PING_AFTER:
             return self._is_fit(slot)
-        if now >= deadline:
-            raise PoolTimeout("there is no time to see whether a connection is alive")
+        if slot.ping is None or slot.ping.is_outdated():
+            slot.ping = Ping(slot.websocket, PING_TIMEOUT)
         # Half of the time that is left is for opening another one.
-        timeout = min(PING_TIMEOUT, (deadline - now) / 2)
-        if answers_ping(slot.websocket, timeout):
-            return self._is_fit(slot)
-        if timeout == PING_TIMEOUT:
+        is_answered = slot.ping.is_answered((deadline - now) / 2)
+        if is_answered is None:
+            if time.monotonic() >= deadline:
+                raise PoolTimeout("there is no time to see whether a connection is alive")
+            return False
+        slot.ping = None
+        if not is_answered and is_open(slot.websocket):
             self._lost_since = max(self._lost_since, slot.idle_since)
-        return False
+        return self._is_fit(slot)
 
     def _open(self, slot: Slot, deadline: float) -> Any:
         if (remaining := deadline - time.monotonic()) <= 0:
@@ -297,7 +325,13 @@ class ConnectionPool:
             raise
 
     def _count(self, **counts: int) -> None:
-        locked(self._lock, self._counts.update, counts)
+        for name, count in counts.items():
+            self._counts[name] += count
+
+
+def preference(slot: Slot) -> tuple[bool, float]:
+    """Sort what was used last to the front, and what hasn't answered a ping yet to the end."""
+    return (slot.ping is not None and slot.ping.is_pending(), -slot.idle_since)
 
 
 pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()

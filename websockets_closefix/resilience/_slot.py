@@ -11,6 +11,8 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 from ._ending import FAREWELL_TIMEOUT, end_all, hang_up
+from ._line import Borrower, Line
+from ._ping import Ping
 from ._state import wait_until
 
 NEVER = float("-inf")
@@ -23,6 +25,18 @@ class Slot:
         self.websocket: Any = None  # or a ClientConnection
         self.opened_at = NEVER
         self.idle_since = NEVER  # when it came back in order, if nobody has used it since
+        self.ping: Ping | None = None  # that nobody had the time to see answered
+        self.line = Line()  # whose first has the slot to himself
+
+    def claim(self, borrower: Borrower) -> bool:
+        """Return whether the borrower has the slot to himself now."""
+        if self.line.first(1):
+            return False
+        self.line.join(borrower)
+        if self.line.first(1) == [borrower]:
+            return True
+        self.line.leave(borrower)  # another one was faster
+        return False
 
     def open(self, uri: str, **kwargs: Any) -> Any:
         """Connect as ``connect()`` does; whatever interrupts it, the connection isn't lost."""
@@ -59,5 +73,10 @@ def empty(slots: Collection[Slot], timeout: float) -> None:
     """End what is in slots, in bounded time."""
     end_all(connections_in(slots), timeout)
     for slot in slots:
-        slot.idle_since = NEVER
-        slot.websocket = None
+        slot.idle_since, slot.ping, slot.websocket = NEVER, None, None
+
+
+def hang_up_all(slots: Iterable[Slot]) -> None:
+    """Shut down what is in slots, without a word."""
+    for websocket in connections_in(slots):
+        hang_up(websocket.socket)

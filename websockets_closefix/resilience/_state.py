@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import selectors
 import time
 from typing import Any, Callable
 
 from websockets.sync.connection import Connection
-
-from ._background import in_background
 
 POLL_INTERVAL = 0.01
 """Seconds between two looks at what nobody tells of, at most."""
@@ -76,21 +72,6 @@ def is_ready(websocket: Connection, event: int, timeout: float = 0) -> bool:
         except (OSError, ValueError):
             return True
         return bool(selector.select(timeout))
-
-
-def answers_ping(websocket: Connection, timeout: float) -> bool:
-    """Tell whether the peer is there, as far as can be told in time."""
-    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def ping() -> None:
-        with contextlib.suppress(Exception):  # ConnectionClosed; without the shim, the close race
-            answers.put(websocket.ping().wait(timeout))
-
-    # Because ping() waits close_timeout where the peer has just begun to close.
-    in_background(ping)
-    with contextlib.suppress(queue.Empty):
-        return answers.get(timeout=timeout)
-    return False
 
 
 def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
