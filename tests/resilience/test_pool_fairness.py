@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from websockets_closefix.resilience import ConnectionPool, _line, _pool
+from websockets_closefix.resilience import ConnectionPool, _line, _pool, _slot
 
 from .conftest import serving
 from .test_pool import ask, wait_for
@@ -97,3 +97,18 @@ def test_whoever_is_not_called_looks_himself(echo_uri, monkeypatch):
             monkeypatch.setattr(_line.Borrower, "call", lambda self: None)
         waiting.result(5)
         monkeypatch.undo()
+
+
+def test_two_who_claim_a_slot_at_once(monkeypatch):
+    def join_too_late(borrower):
+        join(first)
+        join(borrower)
+
+    slot, first, second = _slot.Slot(), _line.Borrower(), _line.Borrower()
+    join = slot.line.join
+    monkeypatch.setattr(slot.line, "join", join_too_late)
+    assert not slot.claim(second)
+    assert slot.line.first() == [first]
+    slot.line.leave(first)
+    monkeypatch.undo()
+    assert slot.claim(second)

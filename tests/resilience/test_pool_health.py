@@ -244,24 +244,31 @@ def test_slots_are_another_borrowers_for_a_moment(echo_uri, monkeypatch):
         assert len(dropping.result(5)) == 1
 
 
-@pytest.mark.parametrize("started", ["by a limit", "at exit"])
-def test_no_thread_can_be_started(echo_uri, ping_always, monkeypatch, started):
-    """A connection is lent unasked then, as it would be used without a pool."""
-
+def refuse_threads(monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def shut_down(monkeypatch):
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+
+
+@pytest.mark.parametrize("prevent", [refuse_threads, shut_down])
+def test_no_thread_can_be_started(echo_uri, ping_always, monkeypatch, prevent):
+    """A connection is lent unasked then, as it would be used without a pool."""
     with ConnectionPool(echo_uri) as pool:
-        idle = lend_in_turn(pool, 2)
+        outdated, fit = lend_in_turn(pool, 2)
+        outlive(pool, outdated)
         with monkeypatch.context() as patched:
-            if started == "by a limit":
-                patched.setattr(threading.Thread, "start", refuse)
-            else:
-                patched.setattr(sys, "is_finalizing", lambda: True)
+            prevent(patched)
             with pool.connection() as websocket:
-                assert websocket in idle
+                assert websocket is fit
                 assert ask(websocket, "hello") == "hello"
-        assert pool.get_stats()["connections_lost"] == 0
+        assert pool.get_stats()["connections_lost"] == 1
+        outdated.recv_events_thread.join(5)
+        assert not outdated.recv_events_thread.is_alive()
 
 
 def test_pool_that_nobody_has_any_more(echo_uri):
@@ -606,6 +613,7 @@ def test_max_lifetime_of_an_idle_connection(echo_uri):
         [first] = lend_in_turn(pool)
         outlive(pool, first)
         assert lend_in_turn(pool) != [first]
+        first.recv_events_thread.join(5)
         assert first.protocol.state is State.CLOSED
 
 

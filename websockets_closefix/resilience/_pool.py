@@ -73,9 +73,9 @@ class ConnectionPool:
     it's broken, too old, or has messages that nobody has read. One that has been idle for a while
     has to answer a ping first, because a half-open connection looks open.
 
-    A pool has no thread of its own, but for the moment in which a connection is asked or ended: what
-    is too old or dead is dropped when the pool is used. In a forked process it starts empty, and
-    leaves the connections of the parent alone.
+    A pool has no thread of its own, but for the moment in which a connection is asked or ended:
+    what is too old or dead is dropped when the pool is used. In a forked process it starts empty,
+    and leaves the connections of the parent alone.
 
     Args:
         uri: URI of the WebSocket server.
