@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -112,3 +113,20 @@ def test_two_who_claim_a_slot_at_once(monkeypatch):
     slot.line.leave(first)
     monkeypatch.undo()
     assert slot.claim(second)
+
+
+def test_place_of_a_borrower_who_vanished():
+    """The next to join removes it, even if another thread is just about to."""
+
+    class Raced(list):
+        def remove(self, ref):
+            super().remove(ref)
+            super().remove(ref)
+
+    line, borrower = _line.Line(), _line.Borrower()
+    line._refs = Raced()
+    line.join(_line.Borrower())
+    gc.collect()  # which PyPy needs
+    line.join(borrower)
+    assert line.first() == [borrower]
+    assert len(line._refs) == 1
