@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 
 import pytest
 
@@ -32,3 +33,23 @@ def serving(handler=echo, **kwargs):
 def echo_uri():
     with serving() as uri:
         yield uri
+
+
+@pytest.fixture
+def server_side():
+    """Yield a URI, and the connections that are open on the server's side."""
+
+    def echo(websocket):
+        connections.add(websocket)
+        try:
+            for message in websocket:
+                websocket.send(message)
+        finally:
+            connections.discard(websocket)
+
+    connections = set()
+    with serving(echo) as uri:
+        yield uri, connections
+        # Interrupted before the pool has heard of it, connect() leaves a socket to the garbage
+        # collector, and the server waits for its handshake.
+        gc.collect()

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from websockets_closefix import _provoke
-from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout, _pool
 
 from ..peers import client_context, server_context
 from .conftest import serving
@@ -279,6 +279,41 @@ def test_closing_says_goodbye_to_those_that_are_idle(echo_uri):
             pass
         pool.close(timeout=0.05)
     assert (idle.protocol.close_code, lent.protocol.close_code) == (1000, 1006)
+
+
+def test_closing_cuts_borrowers_that_wait_for_a_pong(echo_uri, monkeypatch):
+    def ping():
+        asked.set()
+        return threading.Event()  # of a pong that never comes
+
+    monkeypatch.setattr(_pool, "PING_AFTER", 0)
+    monkeypatch.setattr(_pool, "PING_TIMEOUT", 20)
+    asked = threading.Event()
+    pool = ConnectionPool(echo_uri)
+    with pool.connection() as websocket:
+        websocket.ping = ping
+    with ThreadPoolExecutor(1) as executor:
+        borrowing = executor.submit(pool.connection().__enter__)
+        assert asked.wait(5)
+        pool.close(timeout=0)
+        with pytest.raises(PoolClosed):
+            borrowing.result(5)
+    assert pool.get_stats()["pool_size"] == 0
+    assert not websocket.recv_events_thread.is_alive()
+
+
+def test_closing_ends_those_that_are_idle_before_it_waits_for_borrowers(echo_uri, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with ConnectionPool(echo_uri) as pool, pool.connection():
+        with pool.connection() as idle:
+            pass
+        monkeypatch.setattr(_pool, "wait_until", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pool.close()
+        monkeypatch.undo()
+        assert idle.protocol.close_code == 1000
 
 
 def test_closing_cuts_connections_whose_peer_never_answers():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import selectors
 import socket
@@ -154,6 +155,21 @@ def test_connection_that_fails_while_it_is_pinged_is_replaced(echo_uri, ping_alw
 
         first.ping = ping_too_late
         assert lend_in_turn(pool) != [first]
+
+
+def test_connections_that_die_of_the_ping_are_replaced_at_once(echo_uri, ping_always, monkeypatch):
+    """As where a firewall has forgotten them: nobody waits for their pongs."""
+    monkeypatch.setattr(_pool, "PING_TIMEOUT", 20)
+    with ConnectionPool(echo_uri, timeout=10) as pool:
+        idle = lend_in_turn(pool, 4)
+        for websocket in idle:
+            websocket.ping = functools.partial(ping_and_die, websocket)
+        assert lend_in_turn(pool)[0] not in idle
+
+
+def ping_and_die(websocket):
+    websocket.socket.shutdown(socket.SHUT_RDWR)
+    return threading.Event()  # of the pong that never comes
 
 
 def test_connection_that_cannot_be_written_to_is_replaced(echo_uri, impatient):

@@ -15,11 +15,9 @@ import socket
 import sys
 import threading
 import traceback
-from pathlib import Path
 
 import pytest
 
-from websockets_closefix import resilience
 from websockets_closefix.resilience import (
     ConnectionPool,
     PoolTimeout,
@@ -31,75 +29,15 @@ from websockets_closefix.resilience import (
 )
 
 from .conftest import serving
+from .interrupts import Failure, TimeLimit, signalled, struck
 from .test_pool import ask, outlive
 
-FOLDER = str(Path(resilience.__file__).parent)
 ENOUGH = 1000  # lines that one borrower executes
 
-# Of the sockets that the fixture below leaves to the garbage collector.
+# Of the sockets that server_side leaves to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-
-
-class TimeLimit(BaseException):
-    """As a time limit does it, so that nobody takes it for an error."""
-
-
-class Failure(Exception):
-    """As a time limit shouldn't do it, but does: websockets handles an Exception differently."""
-
-
-def struck(at, exc):
-    """Raise at the line event of that number; yield a list that tells where."""
-
-    def strike():
-        raise exc
-
-    return signalled(at, strike)
-
-
-@contextlib.contextmanager
-def signalled(at, handler):
-    """Call a handler at the line event of that number; yield a list that tells where."""
-
-    def trace(frame, event, arg):
-        nonlocal remaining
-        if not frame.f_code.co_filename.startswith(FOLDER):
-            return None
-        if event == "line":
-            remaining -= 1
-            if remaining == 0:
-                where.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
-                handler()
-        return trace
-
-    where, remaining, before = [], at, sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield where
-    finally:
-        sys.settrace(before)
-
-
-@pytest.fixture
-def server_side():
-    """Yield a URI, and the connections that are open on the server's side."""
-
-    def echo(websocket):
-        connections.add(websocket)
-        try:
-            for message in websocket:
-                websocket.send(message)
-        finally:
-            connections.discard(websocket)
-
-    connections = set()
-    with serving(echo) as uri:
-        yield uri, connections
-        # Interrupted before the pool has heard of it, connect() leaves a socket to the garbage
-        # collector, and the server waits for its handshake.
-        gc.collect()
 
 
 @pytest.fixture

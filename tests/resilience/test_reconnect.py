@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
+import logging
 import signal
 import socket
 import ssl
@@ -26,6 +28,7 @@ from websockets_closefix.resilience._state import is_reading, wait_until
 
 from ..peers import client_context, server_context
 from .conftest import serving
+from .interrupts import TimeLimit, struck
 
 # Elsewhere the loop's generator is closed some time later, as reconnect's docstring says.
 closes_generators_at_once = pytest.mark.skipif(
@@ -431,6 +434,38 @@ def test_interrupted(echo_uri, monkeypatch, moment):
         next(connections)
     readers[0].join(5)
     assert not readers[0].is_alive()
+
+
+@ours
+# Interrupted before it is known, a connection's socket is left to the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_interrupted_at_every_line(server_side):
+    def take_a_turn():
+        with contextlib.closing(iter(reconnect(uri))) as turns:
+            next(turns)
+
+    uri, connections = server_side
+    for at in range(1, 1000):
+        with struck(at, TimeLimit()) as where, contextlib.suppress(TimeLimit):
+            take_a_turn()
+        if not where:
+            break
+        gc.collect()
+        assert wait_until(lambda: not connections, 5), where
+    assert 30 < at < 999
+
+
+@ours
+def test_no_lock_is_taken_that_an_interruption_could_leave_locked(echo_uri, monkeypatch):
+    """logging.getLogger() has one, for the whole process, and connect() calls it."""
+
+    def refuse(name=None):
+        raise AssertionError("another thread would wait for it")
+
+    connections = iter(reconnect(echo_uri))
+    with monkeypatch.context() as patched, contextlib.closing(connections):
+        patched.setattr(logging, "getLogger", refuse)
+        assert next(connections).protocol.state is State.OPEN
 
 
 @ours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import weakref
 from typing import TYPE_CHECKING
@@ -38,7 +39,8 @@ class Line:
 
     def first(self, count: int | None = None) -> list[Borrower]:
         """Return so many, or all."""
-        return [each for ref in tuple(self._refs) if (each := ref())][:count]
+        borrowers = (borrower for ref in tuple(self._refs) if (borrower := ref()))
+        return list(itertools.islice(borrowers, count))
 
 
 class Borrower:

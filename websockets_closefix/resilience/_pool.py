@@ -178,10 +178,10 @@ class ConnectionPool:
             slot.line.join(closer)
         for borrower in self._line.first():
             borrower.call()
+        self._end_unborrowed()
         wait_until(lambda: not self._line.first(), deadline - time.monotonic())
-        late = self._line.first()
-        empty([s for s in self._slots if s.line.first(1)[0] not in late], CLOSE_TIMEOUT)
-        hang_up_all(filter(None, [borrower.slot for borrower in late]))
+        self._end_unborrowed()
+        hang_up_all(filter(None, [borrower.slot for borrower in self._line.first()]))
 
     def get_stats(self) -> dict[str, int]:
         """
@@ -205,15 +205,19 @@ class ConnectionPool:
             **self._counts,
         }
 
+    def _end_unborrowed(self) -> None:
+        borrowers = self._line.first()
+        empty([s for s in self._slots if s.line.first(1)[0] not in borrowers], CLOSE_TIMEOUT)
+
     def _serve(self, borrower: Borrower, deadline: float) -> Any:
         self._count(requests_num=1)
         self._line.join(borrower)
         self._wait_for_turn(borrower, deadline)
         slot = self._claim(borrower, deadline)
-        while slot.websocket is not None and not self._is_alive(slot, deadline):
+        while not (slot.websocket is None or self._is_alive(slot, deadline) or self._closed):
+            borrower.slot = None
             slot.line.leave(borrower)
             slot = self._claim(borrower, deadline)
-        borrower.slot = slot
         websocket = self._open(slot, deadline) if slot.websocket is None else slot.websocket
         if self._closed:
             raise PoolClosed("the pool was closed meanwhile")
@@ -259,6 +263,7 @@ class ConnectionPool:
                 self._drop()
             for slot in sorted(self._slots, key=preference):
                 if not self._is_unfit(slot) and slot.claim(borrower):
+                    borrower.slot = slot
                     return slot
             # There is a slot for each who is served, but what is in it has to be ended first.
             if time.monotonic() >= deadline:

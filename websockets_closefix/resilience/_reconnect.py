@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from ._arguments import check_uri
-from ._slot import Slot, empty
+from ._slot import Slot, empty, hang_up_all
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import process_exception as websockets_policy
@@ -106,8 +106,9 @@ class Reconnect:
         self.uri: str = check_uri(uri)
         self.process_exception: ProcessException = process_exception
         self.reconnect_delays: ReconnectDelays = reconnect_delays
-        self.connect_kwargs: dict[str, Any] = connect_kwargs
         self.logger: Any = connect_kwargs.get("logger") or logging.getLogger("websockets.client")
+        # Lest connect() call getLogger(), which keeps a lock if a signal handler raises in it.
+        self.connect_kwargs: dict[str, Any] = {**connect_kwargs, "logger": self.logger}
 
     def __iter__(self) -> Iterator[ClientConnection]:
         delays: Generator[float, None, None] | None = None
@@ -127,12 +128,17 @@ class Reconnect:
                 else:
                     delays = None
                     yield websocket
+                finally:
+                    self._end(slot)
             finally:
-                # Not by close(), which waits for ever for a thread that is blocked in send(), for
-                # its own thread where the garbage collector has closed this generator in the reader
-                # thread, and for a thread that runs no more once Python shuts down.
-                limit = self.connect_kwargs.get("close_timeout", CLOSE_TIMEOUT)
-                empty([slot], CLOSE_TIMEOUT if limit is None else limit)
+                hang_up_all([slot])  # does something only if an exception kept _end() from it
+
+    def _end(self, slot: Slot) -> None:
+        # Not by close(), which waits for ever for a thread that is blocked in send(), for its own
+        # thread where the garbage collector has closed this generator in the reader thread, and
+        # for a thread that runs no more once Python shuts down.
+        limit = self.connect_kwargs.get("close_timeout", CLOSE_TIMEOUT)
+        empty([slot], CLOSE_TIMEOUT if limit is None else limit)
 
     def _wait(self, delay: float, exc: Exception) -> None:
         [*_, error] = traceback.format_exception_only(type(exc), exc)
