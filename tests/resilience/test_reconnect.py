@@ -462,10 +462,10 @@ def test_no_lock_is_taken_that_an_interruption_could_leave_locked(echo_uri, monk
     def refuse(name=None):
         raise AssertionError("another thread would wait for it")
 
-    connections = iter(reconnect(echo_uri))
-    with monkeypatch.context() as patched, contextlib.closing(connections):
+    with monkeypatch.context() as patched:
         patched.setattr(logging, "getLogger", refuse)
-        assert next(connections).protocol.state is State.OPEN
+        with contextlib.closing(iter(reconnect(echo_uri))) as connections:
+            assert next(connections).protocol.state is State.OPEN
 
 
 @ours

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import time
 import weakref
@@ -111,8 +110,6 @@ class ConnectionPool:
         self.max_lifetime: float = check_seconds("max_lifetime", max_lifetime)
         if "sock" in connect_kwargs:
             raise ValueError("sock is a single connection's: let the pool open its own")
-        # Lest connect() call getLogger(), which keeps a lock if a signal handler raises in it.
-        connect_kwargs.setdefault("logger", logging.getLogger("websockets.client"))
         self._connect_kwargs = {**connect_kwargs, "max_size": max_message_size}
         self._closed = False
         self._slots: list[Slot] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 import time
 import traceback
@@ -14,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from ._arguments import check_uri
-from ._slot import Slot, empty, hang_up_all
+from ._slot import LOGGER, Slot, empty, hang_up_all
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import process_exception as websockets_policy
@@ -106,9 +105,8 @@ class Reconnect:
         self.uri: str = check_uri(uri)
         self.process_exception: ProcessException = process_exception
         self.reconnect_delays: ReconnectDelays = reconnect_delays
-        self.logger: Any = connect_kwargs.get("logger") or logging.getLogger("websockets.client")
-        # Lest connect() call getLogger(), which keeps a lock if a signal handler raises in it.
-        self.connect_kwargs: dict[str, Any] = {**connect_kwargs, "logger": self.logger}
+        self.connect_kwargs: dict[str, Any] = connect_kwargs
+        self.logger: Any = connect_kwargs.get("logger") or LOGGER
 
     def __iter__(self) -> Iterator[ClientConnection]:
         delays: Generator[float, None, None] | None = None

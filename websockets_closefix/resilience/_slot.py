@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import socket
 import time
 from collections.abc import Collection, Iterable
@@ -16,6 +17,9 @@ from ._ping import Ping
 from ._state import wait_until
 
 NEVER = float("-inf")
+
+# Else connect() calls getLogger(), which keeps a lock if a signal handler raises in it.
+LOGGER: Any = logging.getLogger("websockets.client")
 
 
 class Slot:
@@ -41,6 +45,7 @@ class Slot:
     def open(self, uri: str, **kwargs: Any) -> Any:
         """Connect as ``connect()`` does; whatever interrupts it, the connection isn't lost."""
         create = kwargs.pop("create_connection", None) or ClientConnection
+        kwargs["logger"] = kwargs.get("logger") or LOGGER
         kwargs["create_connection"] = functools.partial(self._create, create)
         # As a context manager, because 17.1 deprecates anything else.
         return connect(uri, **kwargs).__enter__()
