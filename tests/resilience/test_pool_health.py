@@ -21,6 +21,7 @@ from websockets_closefix.resilience import (
     ConnectionPool,
     PoolClosed,
     PoolTimeout,
+    _line,
     _pool,
     _slot,
     _state,
@@ -622,6 +623,23 @@ def test_connection_that_was_used_last_is_lent_first(echo_uri):
         with pool.connection() as first, pool.connection() as second:
             pass
         assert lend_in_turn(pool, 2) == [first, second]
+
+
+def test_slot_is_free_before_whoever_had_it_is_collected(echo_uri, monkeypatch):
+    """Which PyPy does later."""
+
+    class Kept(_line.Borrower):
+        def __init__(self):
+            super().__init__()
+            kept.append(self)
+
+    kept = []
+    monkeypatch.setattr(_pool, "Borrower", Kept)
+    with ConnectionPool(echo_uri, max_size=1, timeout=5) as pool:
+        for _ in range(3):
+            [websocket] = lend_in_turn(pool)
+            outlive(pool, websocket)
+        assert pool.get_stats()["connections_num"] == 3
 
 
 def test_max_lifetime_of_an_idle_connection(echo_uri):

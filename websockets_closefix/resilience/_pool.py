@@ -275,6 +275,8 @@ class ConnectionPool:
         unfit = [slot for slot in claimed if self._is_unfit(slot)]
         self._count(connections_lost=len(unfit))
         empty(unfit, FAREWELL_TIMEOUT)  # for which a borrower may be waiting
+        for slot in claimed:
+            slot.line.leave(dropper)
 
     def _is_to_be_dropped(self, slot: Slot) -> bool:
         return self._is_unfit(slot) and not slot.line.first(1)
