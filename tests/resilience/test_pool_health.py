@@ -158,10 +158,11 @@ def test_connection_that_fails_while_it_is_pinged_is_replaced(echo_uri, ping_alw
         assert lend_in_turn(pool) != [first]
 
 
+@pytest.mark.timeout(15)
 def test_connections_that_die_of_the_ping_are_replaced_at_once(echo_uri, ping_always, monkeypatch):
     """As where a firewall has forgotten them: nobody waits for their pongs."""
-    monkeypatch.setattr(_pool, "PING_TIMEOUT", 20)
-    with ConnectionPool(echo_uri, timeout=10) as pool:
+    monkeypatch.setattr(_pool, "PING_TIMEOUT", 100)
+    with ConnectionPool(echo_uri, timeout=100) as pool:
         idle = lend_in_turn(pool, 4)
         for websocket in idle:
             websocket.ping = functools.partial(ping_and_die, websocket)
