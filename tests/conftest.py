@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import websockets_closefix
-from websockets_closefix import _gate
-from websockets_closefix._flaws import FLAWS
+from websockets_closefix import _detect
+from websockets_closefix._fixes import FIXES
 
 from .environments import environment, environment_of_the_session, run  # noqa: F401
 
@@ -85,24 +85,24 @@ def installed_release():
 
 
 def predates_resilience():
-    return _gate.release(installed_release()) < (13, 1)
+    return _detect.release(installed_release()) < (13, 1)
 
 
-def flaws_of_the_release():
+def bugs_of_the_release():
     """Return the rooms of the flaws that the installed release has, going by its version."""
-    release = _gate.release(installed_release())
-    return [flaw.room for flaw in FLAWS if flaw.since <= release < flaw.fixed]
+    release = _detect.release(installed_release())
+    return [flaw.room for flaw in FIXES if flaw.since <= release < flaw.fixed]
 
 
-def has_flaw(room):
+def has_bug(room):
     """Mark a test of a flaw for the releases that have it."""
     return pytest.mark.skipif(
-        room not in flaws_of_the_release(),
+        room not in bugs_of_the_release(),
         reason=f"this release of websockets doesn't have {room}",
     )
 
 
-has_some = pytest.mark.skipif(not flaws_of_the_release(), reason="this release has no flaws")
-has_none = pytest.mark.skipif(bool(flaws_of_the_release()), reason="this release has flaws")
+has_some = pytest.mark.skipif(not bugs_of_the_release(), reason="this release has no flaws")
+has_none = pytest.mark.skipif(bool(bugs_of_the_release()), reason="this release has flaws")
 
-affected = has_flaw("issue_1558")
+affected = has_bug("sync.close_race")

@@ -9,8 +9,8 @@ import threading
 
 import trustme
 
-from websockets_closefix import _provoke
-from websockets_closefix._provoke import server, silent_client
+from websockets_closefix import _repro
+from websockets_closefix._repro import server, silent_client
 
 __all__ = [
     "SignallingSocket",
@@ -47,19 +47,19 @@ client_context = tls_context(ssl.PROTOCOL_TLS_CLIENT)
 
 @contextlib.contextmanager
 def tls_peer(behave):
-    """As _provoke.peer(), over TLS."""
+    """As _repro.peer(), over TLS."""
     plain = socket.create_server(("127.0.0.1", 0))
     with server_context.wrap_socket(plain, server_side=True) as listener:
-        thread = threading.Thread(target=_provoke.serve_one_by_one, args=(listener, behave))
+        thread = threading.Thread(target=_repro.serve_one_by_one, args=(listener, behave))
         thread.start()
         try:
             yield uri_of(listener, secure=True)
         finally:
-            _provoke.hang_up(listener)
+            _repro.hang_up(listener)
             thread.join(5)
 
 
-class SignallingSocket(_provoke.HoldingSocket):
+class SignallingSocket(_repro.HoldingSocket):
     """Tells when it is about to send more than any buffer takes, which blocks."""
 
     def __init__(self, *args, **kwargs):

@@ -6,14 +6,14 @@ import pytest
 import websockets.sync.connection
 
 import websockets_closefix
-from websockets_closefix import _gate
-from websockets_closefix._flaws import FLAWS
+from websockets_closefix import _detect
+from websockets_closefix._fixes import FIXES
 
 from .builds import CODE, FIXED, FLAWED, write_build
 from .conftest import (
     ROOT,
     affected,
-    flaws_of_the_release,
+    bugs_of_the_release,
     has_none,
     has_some,
     installed_release,
@@ -32,13 +32,13 @@ def test_status():
     assert str(status) == status.detail
     assert isinstance(status.repaired, int)
     assert isinstance(status, websockets_closefix.Status)
-    assert all(isinstance(flaw, websockets_closefix.FlawStatus) for flaw in status.flaws)
+    assert all(isinstance(flaw, websockets_closefix.BugStatus) for flaw in status.flaws)
     with pytest.raises(AttributeError):
         status.state = "armed"
 
 
 def test_status_tells_what_is_done_about_each_flaw():
-    rooms = [flaw for flaw in FLAWS if flaw.room in flaws_of_the_release()]
+    rooms = [flaw for flaw in FIXES if flaw.room in bugs_of_the_release()]
     expected = [(flaw.issue, flaw.symptom, "applied") for flaw in rooms]
     assert list(websockets_closefix.status().flaws) == expected
     disabled = [(issue, symptom, "disabled") for issue, symptom, _ in expected]
@@ -48,9 +48,9 @@ def test_status_tells_what_is_done_about_each_flaw():
 @has_some
 def test_advice_of_an_affected_release():
     detail = websockets_closefix.status().detail
-    assert f"go to {_gate.CLEAN_RELEASES} when you can" in detail
-    for flaw in FLAWS:
-        assert (flaw.name in detail) == (flaw.room in flaws_of_the_release())
+    assert f"go to {_detect.CLEAN_RELEASES} when you can" in detail
+    for flaw in FIXES:
+        assert (flaw.name in detail) == (flaw.room in bugs_of_the_release())
 
 
 @has_none
@@ -64,7 +64,7 @@ def test_build_that_cannot_be_examined(monkeypatch):
     def fail(module):
         raise LookupError("nobody foresaw this")
 
-    monkeypatch.setattr(_gate, "examine", fail)
+    monkeypatch.setattr(_detect, "examine", fail)
     with pytest.warns(RuntimeWarning, match="LookupError: nobody foresaw this"):
         websockets_closefix._repair(websockets.sync.connection)
     with pytest.raises(LookupError):
@@ -89,7 +89,7 @@ def show():
 
 
 def expected():
-    return "applied" if flaws_of_the_release() else "not-affected"
+    return "applied" if bugs_of_the_release() else "not-affected"
 
 
 def test_import_before_websockets(python):
@@ -137,7 +137,7 @@ def test_clean_release_costs_no_module_but_those_of_the_gate(python):
         "import websockets_closefix\n"
         "print(*set(sys.modules) - before)"
     )
-    gate = {"_gate", "_flaws", "_layers"}
+    gate = {"_detect", "_fixes", "_layers"}
     assert set(result.stdout.split()) <= {
         "websockets_closefix",
         *(f"websockets_closefix.{name}" for name in ("_import_hook", *gate)),
@@ -219,13 +219,13 @@ def test_reload(python):
 
 
 WRAPPED = """
-from websockets_closefix import _gate, _wrap
-from websockets_closefix._flaws import FLAWS
+from websockets_closefix import _detect, _patch
+from websockets_closefix._fixes import FIXES
 
 def wrapped(module):
-    flaws = [verdict.flaw for verdict in _gate.examine(module)]
-    targets = [target for flaw in flaws for target in _wrap.targets(flaw, module)]
-    return {_wrap.is_wrapped(*target) for target in targets}
+    flaws = [verdict.flaw for verdict in _detect.examine(module)]
+    targets = [target for flaw in flaws for target in _patch.targets(flaw, module)]
+    return {_patch.is_wrapped(*target) for target in targets}
 """
 
 
@@ -261,9 +261,9 @@ def test_purged_modules(python):
         SHOW + "import websockets.sync.client\n"
         "for name in list(sys.modules):\n"
         "    if name.partition('.')[0] == 'websockets': del sys.modules[name]\n"
-        "show(); from websockets_closefix import _provoke; show()\n"
-        "with _provoke.peer(_provoke.stay_silent) as uri:\n"
-        "    print(type(_provoke.reader_held(uri).caller).__name__)\n"
+        "show(); from websockets_closefix import _repro; show()\n"
+        "with _repro.peer(_repro.stay_silent) as uri:\n"
+        "    print(type(_repro.reader_held(uri).caller).__name__)\n"
         "print(websockets_closefix.status().repaired)\n"
     )
     assert result.stdout.splitlines() == [
@@ -279,9 +279,9 @@ def test_sitecustomize(python, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import websockets_closefix\n")
     result = python(
         "import sys; assert 'websockets_closefix' in sys.modules\n"
-        "from websockets_closefix import _provoke\n"
-        "with _provoke.peer(_provoke.stay_silent) as uri:\n"
-        "    print(type(_provoke.reader_held(uri).caller).__name__)\n",
+        "from websockets_closefix import _repro\n"
+        "with _repro.peer(_repro.stay_silent) as uri:\n"
+        "    print(type(_repro.reader_held(uri).caller).__name__)\n",
         PYTHONPATH=f"{tmp_path}:{ROOT}",
     )
     assert result.stdout.split() == ["ConnectionClosedError"]
@@ -357,7 +357,7 @@ def test_hook_that_is_faster_and_nobody_asks_for_the_status(python):
         SHOW + FASTER + "import threading, websockets.sync.client\n"
         "try: import a_module_that_nobody_has\n"
         "except ImportError: pass\n"
-        "print('websockets_closefix._wrap' in sys.modules, threading.active_count())\n"
+        "print('websockets_closefix._patch' in sys.modules, threading.active_count())\n"
         "show()"
     )
     assert result.stdout.splitlines() == ["True 1", f"applied {VERSION}"]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import websockets_closefix
-from websockets_closefix._flaws import FLAWS
+from websockets_closefix._fixes import FIXES
 
 from .conftest import ROOT, affected
 from .environments import VENDOR
@@ -61,7 +61,7 @@ ROWS = {
 @pytest.mark.parametrize("releases", ROWS)
 def test_the_table_is_that_of_the_flaws(releases):
     release, wrong = ROWS[releases]
-    present = [flaw for flaw in FLAWS if flaw.since <= release < flaw.fixed]
+    present = [flaw for flaw in FIXES if flaw.since <= release < flaw.fixed]
     assert {str(flaw.issue or "AttributeError") for flaw in present} == wrong
     [row] = [line for line in README.splitlines() if line.startswith(f"| {releases} |")]
     _, _, goes_wrong, shim, _ = row.split("|")
@@ -72,7 +72,7 @@ def test_the_table_is_that_of_the_flaws(releases):
 
 
 def test_each_flaw_is_linked():
-    for flaw in FLAWS:
+    for flaw in FIXES:
         if flaw.issue:
             link = f"[{flaw.issue}](https://github.com/python-websockets/websockets/issues/{flaw.issue})"
             assert link in README

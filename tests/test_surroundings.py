@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import websockets_closefix
-from websockets_closefix import _provoke
+from websockets_closefix import _repro
 
 from .builds import FLAWED, write_build
 from .conftest import ROOT, affected, installed_release
@@ -27,11 +27,11 @@ SITE_PACKAGES = sysconfig.get_path("purelib")
 # Meets the race as the caller, and says what came out of it.
 MEET_THE_RACE = """
 import websockets_closefix
-from websockets_closefix import _provoke
+from websockets_closefix import _repro
 
 def meet_the_race():
-    with _provoke.peer(_provoke.stay_silent) as uri:
-        outcome = _provoke.reader_held(uri)
+    with _repro.peer(_repro.stay_silent) as uri:
+        outcome = _repro.reader_held(uri)
     print(f"{websockets_closefix.status().state} {type(outcome.caller).__name__}", flush=True)
 """
 
@@ -107,9 +107,9 @@ def test_switched_on_and_off_by_many_threads_while_connections_die():
             (websockets_closefix.apply if number % 2 else websockets_closefix.unapply)()
 
     def die(uri):
-        return _provoke.close(uri, close_timeout=0.005)
+        return _repro.close(uri, close_timeout=0.005)
 
-    with ThreadPoolExecutor(16) as pool, _provoke.peer(_provoke.stay_silent) as uri:
+    with ThreadPoolExecutor(16) as pool, _repro.peer(_repro.stay_silent) as uri:
         hammers = [pool.submit(hammer, number) for number in range(16)]
         try:
             outcomes = [die(uri) for _ in range(50)]
@@ -121,7 +121,7 @@ def test_switched_on_and_off_by_many_threads_while_connections_die():
         assert leaked <= {type(None), AssertionError, EOFError, ValueError}
         websockets_closefix.apply()
         assert websockets_closefix.status().state == "applied"
-        assert not _provoke.reader_held(uri).leaked
+        assert not _repro.reader_held(uri).leaked
 
 
 def test_without_websockets(environment):
@@ -213,7 +213,7 @@ def test_clock_that_stands_still(python):
     result = python(
         "import os, time\n"
         "import websockets_closefix, websockets.sync.client\n"
-        "from websockets_closefix._flaws import _mutex\n"
+        "from websockets_closefix._fixes.sync import _mutex\n"
         "import threading, types\n"
         "time.monotonic = lambda: 0.0\n"
         "_mutex.MUTEX_TIMEOUT = 0.05\n"

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from websockets.sync import connection as connection_module
 
-from websockets_closefix._flaws import FLAWS
+from websockets_closefix._fixes import FIXES
 
-from .conftest import flaws_of_the_release
+from .conftest import bugs_of_the_release
 
 
 class Cure(NamedTuple):
@@ -34,13 +34,13 @@ class Cure(NamedTuple):
 CURES = [
     # 11.0.2, c38507fd
     Cure(
-        "issue_1336",
+        "sync.unread_message",
         "Connection.close_socket",
         r"(    self\.socket\.close\(\)\n)",
         r"\1    self.recv_messages.close()\n",
     ),
     Cure(
-        "issue_1336",
+        "sync.unread_message",
         "Connection.recv_events",
         r"""
             for event in events:
@@ -56,14 +56,14 @@ CURES = [
 """,
     ),
     Cure(
-        "issue_1336",
+        "sync.unread_message",
         "Connection.recv_events",
         r"        self\.recv_messages\.close\(\)\n(        self\.close_socket\(\)\n)",
         r"\1",
     ),
     # 14.0, in passing
     Cure(
-        "early_reader",
+        "sync.reader_start",
         "Connection.__init__",
         r"(    self\.recv_events_thread\.start\(\)\n)"
         r"((?:\n|    #.*\n)*    self\.recv_(?:events_)?exc\b.*\n)",
@@ -72,7 +72,7 @@ CURES = [
     # 13.1, 36409237
     *(
         Cure(
-            "issue_1449",
+            "sync.early_wakeup",
             method,
             r"    except EOFError:\n",
             r"    except EOFError:\n        self.recv_events_thread.join()\n",
@@ -81,14 +81,14 @@ CURES = [
     ),
     # 14.2, 031ec31b
     Cure(
-        "issue_1555",
+        "sync.paused_reader",
         "Assembler.close",
         r"( +self\.frames\.put\(None\)\n)",
         r"\1        if self.paused:\n            self.paused = False\n            self.resume()\n",
     ),
     # 14.2, e7a098e1
     Cure(
-        "issue_1558",
+        "sync.close_race",
         "Connection.close_socket",
         r"    self\.protocol\.receive_eof\(\)\n    (assert self\.protocol\.state is CLOSED)\n",
         "    with self.protocol_mutex:\n"
@@ -96,7 +96,7 @@ CURES = [
     ),
     # 16.0
     Cure(
-        "issue_1662",
+        "sync.pending_ping",
         "Connection.close_socket",
         r"    self\.recv_messages\.close\(\)\n(?:\n|    #.*\n)*"
         r"    self\.acknowledge_pending_pings\(\)\n",
@@ -107,8 +107,8 @@ CURES = [
 
 def cure():
     """Put into the installed websockets what upstream did about each flaw that it has."""
-    rooms = flaws_of_the_release()
-    assert {each.room for each in CURES} == {flaw.room for flaw in FLAWS}
+    rooms = bugs_of_the_release()
+    assert {each.room for each in CURES} == {flaw.room for flaw in FIXES}
     for room, method, flawed, cured in CURES:
         if room in rooms:
             owner, name = method.split(".")

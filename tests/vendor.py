@@ -15,9 +15,9 @@ PACKAGE = sys.argv[1:] or [str(Path(__file__).parents[1] / "websockets_closefix"
 def main():
     # By itself, not as a part of the package, whose import would be the cure.
     sys.path[:0] = PACKAGE
-    from _provoke import issue_1558
+    from _repro import close_race
 
-    for meet_the_race in (issue_1558.send, issue_1558.close):
+    for meet_the_race in (close_race.send, close_race.close):
         print(*(type(exc).__name__ for exc in meet_the_race("client")))
 
 

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Literal, NamedTuple
 
-from . import CONNECTION_MODULE, _gate, _import_hook, _wrap
+from . import _detect, _import_hook, _patch, _state
 
 State = Literal["armed", "applied", "not-affected", "unrecognised", "disabled"]
 
 
-class FlawStatus(NamedTuple):
+class BugStatus(NamedTuple):
     """
-    What is known of one flaw.
+    What is known of one bug.
 
     Attributes:
-        issue: Upstream's issue; :obj:`None` for the one that has none.
-        symptom: What an application meets without the repair.
-        state: ``applied`` if it is repaired, ``unrecognised`` or ``disabled`` if it isn't.
+        name: What to put into ``WEBSOCKETS_CLOSEFIX_SKIP`` to leave its fix off.
+        issue: Upstream's issue; :obj:`None` where there is none.
+        symptom: What an application meets without the fix.
+        state: ``applied`` if it is fixed; ``unrecognised``, ``skipped`` (by
+            ``WEBSOCKETS_CLOSEFIX_SKIP``) or ``disabled`` if it isn't.
 
     """
 
+    name: str
     issue: int | None
     symptom: str
-    state: State
+    state: Literal["applied", "unrecognised", "skipped", "disabled"]
 
 
 class Status(NamedTuple):
@@ -32,14 +34,12 @@ class Status(NamedTuple):
     What :func:`~websockets_closefix.status` returns.
 
     Attributes:
-        state: ``armed``, ``applied``, ``not-affected``, ``unrecognised`` or ``disabled``: the
-            worst of what holds for any flaw.
+        state: ``armed``, ``applied``, ``not-affected``, ``unrecognised`` or ``disabled``.
         websockets_version: What websockets calls itself; :obj:`None` while it isn't imported.
         detail: One sentence that says why, and what to do next.
         repaired: How many times a repair stepped in, in this process. What is prevented isn't
             counted.
-        flaws: What is known of each flaw of this build; none while ``websockets.sync`` isn't
-            imported.
+        bugs: What is known of each bug of the implementations that are imported.
 
     """
 
@@ -47,87 +47,104 @@ class Status(NamedTuple):
     websockets_version: str | None
     detail: str
     repaired: int
-    flaws: tuple[FlawStatus, ...] = ()
+    bugs: tuple[BugStatus, ...] = ()
 
     def __str__(self) -> str:
         return self.detail
 
 
-def derive(*, enabled: bool, switched_off: bool) -> Status:
+def derive() -> Status:
     """Look at the environment, at ``sys.modules`` and at the code of websockets."""
-    version = _gate.websockets_version()
-    module = _import_hook.loaded(CONNECTION_MODULE)
-    # Without a Connection, another thread is half-way through importing it.
-    is_imported = module is not None and hasattr(module, "Connection")
-    verdicts = _gate.examine(module) if module is not None and is_imported else []
-    flaws = [judge(verdict, module, enabled=enabled) for verdict in verdicts]
-    if not enabled:
-        state, detail = derive_disabled(switched_off=switched_off)
-    elif is_imported:
-        state, detail = derive_imported(version, verdicts, flaws)
+    version = _detect.websockets_version()
+    modules = [
+        module
+        for module in _import_hook.loaded(_state.PACKAGES)
+        if not _import_hook.is_being_executed(module)
+    ]
+    found = [
+        (judge(verdict, _patch.is_on(verdict.fix, module)), verdict.detail)
+        for module in modules
+        for verdict in _detect.examine(module)
+    ]
+    bugs = tuple(bug for bug, _ in found)
+    if not _state.wanted:
+        state, detail = derive_disabled()
+    elif modules:
+        packages = sorted({_detect.package_of(module) for module in modules} & {*_state.PACKAGES})
+        of = f"websockets {version}, in {' and '.join(packages)},"
+        state, detail = derive_imported(of, bugs, [detail for _, detail in found])
     else:
         state, detail = derive_armed(version)
-    return Status(state, version, detail, _wrap.repaired(), tuple(flaws))
+    return Status(state, version, detail, _state.repaired, bugs)
 
 
-def judge(verdict: _gate.Verdict, module: ModuleType | None, *, enabled: bool) -> FlawStatus:
-    """Say what is done about a flaw."""
-    state: State = "unrecognised"
+def judge(verdict: _detect.Verdict, is_on: bool) -> BugStatus:
+    """Say what is done about a bug."""
+    fix = verdict.fix
+    about = (fix.name, fix.issue, fix.symptom)
+    if not _state.wanted:
+        return BugStatus(*about, "disabled")
     if verdict.name == "affected":
-        if not enabled:
-            state = "disabled"
-        elif module is not None and _wrap.is_on(verdict.flaw, module):
-            state = "applied"
-    return FlawStatus(verdict.flaw.issue, verdict.flaw.symptom, state)
+        if _patch.is_skipped(fix) and not is_on:
+            return BugStatus(*about, "skipped")
+        if is_on:
+            return BugStatus(*about, "applied")
+    return BugStatus(*about, "unrecognised")
 
 
-def derive_disabled(*, switched_off: bool) -> tuple[State, str]:
-    """Return the state of a process that doesn't want to be repaired."""
-    if switched_off:
-        return "disabled", "switched off by WEBSOCKETS_CLOSEFIX: unset it to be repaired"
-    return "disabled", "switched off by unapply(): call apply() to be repaired again"
-
-
-def derive_imported(
-    version: str | None, verdicts: Sequence[_gate.Verdict], flaws: Sequence[FlawStatus]
-) -> tuple[State, str]:
-    """Return the worst state of any flaw."""
-    if not flaws:
-        return (
-            "not-affected",
-            f"websockets {version} ends connections well: websockets-closefix can be removed",
-        )
-    repaired = [v.flaw.name for v, flaw in zip(verdicts, flaws) if flaw.state == "applied"]
-    for verdict, flaw in zip(verdicts, flaws):
-        if flaw.state != "applied":
-            why = verdict.detail or (
-                f"websockets {version} has {verdict.flaw.name}, and its wrapper is missing: call "
-                "apply(strict=True), which puts it on or says why it can't"
-            )
-            rest = f" ({', '.join(repaired)}: repaired)" if repaired else ""
-            return "unrecognised", why + rest
-    return (
-        "applied",
-        f"websockets {version} has flaws in how connections end, and they are repaired "
-        f"({', '.join(repaired)}): go to {_gate.CLEAN_RELEASES} when you can",
-    )
+def derive_disabled() -> tuple[State, str]:
+    """Return the state of a process in which the shim isn't wanted."""
+    if _state.switched_off():
+        return "disabled", "switched off by WEBSOCKETS_CLOSEFIX: unset it to have bugs fixed"
+    return "disabled", "switched off by unapply(): call apply() to switch it on again"
 
 
 def derive_armed(version: str | None) -> tuple[State, str]:
-    """Return the state of a process that hasn't imported ``websockets.sync``."""
-    if _gate.predates_sync(version):
-        return (
-            "not-affected",
-            f"websockets {version} has no websockets.sync: websockets-closefix can be removed",
-        )
-    if not _import_hook.is_installed(CONNECTION_MODULE):
+    """Return the state of a process that has imported none of the implementations."""
+    if version is not None and not _detect.is_affected(version):
+        return "not-affected", f"websockets {version} has none of the bugs that are fixed here"
+    if not _import_hook.is_installed():
         return (
             "unrecognised",
-            "the import hook is missing from sys.meta_path, so that nothing will be repaired: "
-            "call apply(strict=True), which puts it there or says why it can't",
+            "the import hook isn't on sys.meta_path any more, so that nothing will be fixed: "
+            "call apply(), which puts it back",
         )
     return (
         "armed",
-        f"{CONNECTION_MODULE} isn't imported yet: it will be examined, and repaired if need be, "
-        "when it is",
+        f"no module of {', '.join(_state.PACKAGES)} is imported yet: each is examined, and fixed "
+        "if need be, when it is",
+    )
+
+
+def derive_imported(
+    of: str, bugs: Sequence[BugStatus], details: Sequence[str]
+) -> tuple[State, str]:
+    """Return the state of the implementations that are imported."""
+    fixed, skipped = names(bugs, "applied"), names(bugs, "skipped")
+    for bug, detail in zip(bugs, details):
+        if bug.state == "unrecognised":
+            rest = f" (fixed: {fixed})" if fixed else ""
+            return "unrecognised", (detail or why_missing(bug)) + rest
+    if not bugs:
+        return "not-affected", f"{of} has none of the bugs that are fixed here"
+    if not fixed:
+        return "disabled", f"WEBSOCKETS_CLOSEFIX_SKIP leaves off all that {of} needs: {skipped}"
+    but = f"; WEBSOCKETS_CLOSEFIX_SKIP leaves off {skipped}" if skipped else ""
+    return "applied", f"{of} has bugs in how connections end, which are fixed: {fixed}{but}"
+
+
+def names(bugs: Sequence[BugStatus], state: str) -> str:
+    """List the names of the bugs in a state."""
+    return ", ".join(bug.name for bug in bugs if bug.state == state)
+
+
+def why_missing(bug: BugStatus) -> str:
+    """Say why the wrapper of a bug that is recognised isn't on."""
+    try:
+        import wrapt  # noqa: F401
+    except ImportError as exc:
+        return f"wrapt, which every fix needs, can't be imported ({exc}): install wrapt"
+    return (
+        f"the wrapper of {bug.name} is missing, since something has replaced the method after it "
+        "was put on: call apply(strict=True), which puts it on again or says why it can't"
     )

@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from websockets_closefix._gate import release
+from websockets_closefix._detect import release
 
 from ..upstream import release_in
 from .judge import differences, faults_of

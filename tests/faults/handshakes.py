@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 from websockets.sync.client import ClientConnection
 from websockets.sync.server import ServerConnection
 
-from websockets_closefix import _provoke
+from websockets_closefix import _repro
 
 from ..peers import server, uri_of
 from .bounded import PATIENCE
@@ -60,7 +60,7 @@ def client_is_reset(*, once_it_asks):
     def answer(sock):
         if once_it_asks:
             sock.recv(65536)
-        _provoke.reset_on_close(sock)
+        _repro.reset_on_close(sock)
 
     return fail_to_connect(answer)
 
@@ -85,7 +85,7 @@ def fail_to_connect(answer):
         thread = threading.Thread(target=accept)
         thread.start()
         try:
-            _provoke.open_connection(
+            _repro.open_connection(
                 uri_of(listener, secure=False),
                 close_timeout=CLOSE_TIMEOUT,
                 create_connection=Connection,
@@ -135,10 +135,10 @@ def fail_to_serve(request, *, reset=False, **serve_kwargs):
         with socket.create_connection(address, timeout=PATIENCE) as sock:
             sock.sendall(request)
             if reset:
-                _provoke.reset_on_close(sock)
+                _repro.reset_on_close(sock)
             else:
                 with contextlib.suppress(ConnectionResetError):
-                    _provoke.stay_silent(sock)
+                    _repro.stay_silent(sock)
         return ended.get(timeout=PATIENCE)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from websockets_closefix._gate import release
+from websockets_closefix._detect import release
 
 
 class Difference(NamedTuple):

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from ..conftest import flaws_of_the_release
+from ..conftest import bugs_of_the_release
 from ..upstream import release_in
 from .scenarios import SCENARIOS, scenarios_of
 
@@ -38,7 +38,7 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="only what is exhausted in seconds")
     parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", choices=[[], *SCENARIOS])
     arguments = parser.parse_args(argv)
-    names = arguments.scenarios or scenarios_of(flaws_of_the_release())
+    names = arguments.scenarios or scenarios_of(bugs_of_the_release())
     names = [name for name in names if SCENARIOS[name].quick or not arguments.quick]
     print("Schedules explored, until there were no others within the preemption bound;")
     print("a plus where the time limit, in brackets, stopped the search.")
@@ -82,7 +82,7 @@ def explore(what, name, **environ):
 
 def compare(scenario, found):
     """Yield what is different with the shim, as far as the searches can tell."""
-    leaks = scenario.flaw and scenario.hidden_by not in flaws_of_the_release()
+    leaks = scenario.flaw and scenario.hidden_by not in bugs_of_the_release()
     if found.unpatched["leaked"] != bool(leaks):
         yield "no leak is found without the shim" if leaks else "leaks without the shim"
     shim, fix, clean = (set(map(str, found[i]["outcomes"])) for i in range(3))

@@ -32,7 +32,7 @@ class Scenario(NamedTuple):
     clock: str = "virtual"  # time passes when all threads wait; "explored": at any moment
     preemption_bound: int = 2
     total_timeout: float = 900  # seconds
-    flaw: str = "issue_1558"  # what leaks or hangs without the shim; none, where it is empty
+    flaw: str = "sync.close_race"  # what leaks or hangs without the shim; none, where it is empty
     hidden_by: str = ""  # the flaw that keeps that one from being met
     pings: int = 0  # pending
     quick: bool = False  # exhausted in seconds
@@ -82,24 +82,24 @@ SCENARIOS = {
     "close_socket twice, and a reader": Scenario([close_socket] * 2, total_timeout=120),
     "recv, and close_socket": Scenario(
         [recv, close_socket],
-        flaw="issue_1449",
-        hidden_by="issue_1336",  # nobody but the reader thread wakes a receiver there
+        flaw="sync.early_wakeup",
+        hidden_by="sync.unread_message",  # nobody but the reader thread wakes a receiver there
         preemption_bound=1,
         quick=True,
     ),
     "recv, and close": Scenario(
-        [recv, close], flaw="issue_1449", hidden_by="issue_1336", total_timeout=120
+        [recv, close], flaw="sync.early_wakeup", hidden_by="sync.unread_message", total_timeout=120
     ),
     "close_socket, a message unread": Scenario(
-        [close_socket], (MESSAGE,), flaw="issue_1336", quick=True
+        [close_socket], (MESSAGE,), flaw="sync.unread_message", quick=True
     ),
     "close_socket, messages unread": Scenario(
-        [close_socket], 2 * (MESSAGE,), flaw="issue_1555", preemption_bound=1, quick=True
+        [close_socket], 2 * (MESSAGE,), flaw="sync.paused_reader", preemption_bound=1, quick=True
     ),
     "close_socket, a ping pending": Scenario(
-        [close_socket], pings=1, flaw="issue_1662", preemption_bound=1, quick=True
+        [close_socket], pings=1, flaw="sync.pending_ping", preemption_bound=1, quick=True
     ),
-    "close, two pings pending": Scenario([close], pings=2, flaw="issue_1662", total_timeout=300),
+    "close, two pings pending": Scenario([close], pings=2, flaw="sync.pending_ping", total_timeout=300),
 }
 
 

@@ -21,7 +21,7 @@ class LendingWrapt:
     @staticmethod
     def find_spec(fullname, path=None, target=None):
         """See :meth:`importlib.abc.MetaPathFinder.find_spec`."""
-        if fullname != "wrapt" or "websockets_closefix._wrap" not in sys.modules:
+        if fullname != "wrapt" or "websockets_closefix._patch" not in sys.modules:
             return None  # the program isn't to see it unless it has to be there
         from importlib.machinery import PathFinder
 

@@ -3,7 +3,7 @@ What the drivers share: forces a flaw in a connection that an SDK opened, and pr
 
 SDKs hand neither a socket nor a logger on to websockets. So ``socket.create_connection()`` returns
 a socket that can hold a thread, and a filter on the logger of websockets' clients holds one at the
-end of the stream. Of websockets_closefix only ``_provoke`` is imported, by itself: importing the
+end of the stream. Of websockets_closefix only ``_repro`` is imported, by itself: importing the
 package would be the cure.
 
 """
@@ -25,8 +25,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 sys.path.append(str(Path(__file__).parents[3] / "websockets_closefix"))
-import _provoke
-from _provoke.observing import PATIENCE, is_waiting_for_recv, wait_until
+import _repro
+from _repro.observing import PATIENCE, is_waiting_for_recv, wait_until
 
 CLOSE_TIMEOUT = 0.1
 """Seconds that websockets gives a peer that doesn't answer the close frame; no SDK lets us say."""
@@ -42,7 +42,7 @@ logger = logging.getLogger("websockets.client")
 
 def holding_connection(*args: Any, **kwargs: Any) -> socket.socket:
     """Connect a socket that can hold a thread."""
-    return _provoke.HoldingSocket(fileno=create_connection(*args, **kwargs).detach())
+    return _repro.HoldingSocket(fileno=create_connection(*args, **kwargs).detach())
 
 
 def remember_connection(record: Any) -> bool:
@@ -66,7 +66,7 @@ def connection() -> Any:
     return websocket
 
 
-def overtaken_in_send(send: Act) -> _provoke.Outcome:
+def overtaken_in_send(send: Act) -> _repro.Outcome:
     """Issue 1558: a send through a torn socket, the reader thread closing at the same time."""
     reader_at_eof, caller_done = threading.Event(), threading.Event()
 
@@ -77,22 +77,22 @@ def overtaken_in_send(send: Act) -> _provoke.Outcome:
             caller_done.set()
 
     websocket = connection()
-    logger.filters[:0] = _provoke.logger_that_holds_reader(reader_at_eof, caller_done).filters
+    logger.filters[:0] = _repro.logger_that_holds_reader(reader_at_eof, caller_done).filters
     websocket.socket.shutdown_waits_for = reader_at_eof
     websocket.socket.torn = True
-    return _provoke.observe(websocket, send_and_say_so)
+    return _repro.observe(websocket, send_and_say_so)
 
 
-def overtaken_in_close(close: Act) -> _provoke.Outcome:
+def overtaken_in_close(close: Act) -> _repro.Outcome:
     """Issue 1558: a close that the peer doesn't answer, the reader thread closing too."""
     caller_at_eof = threading.Event()
     websocket = connection()
-    logger.filters[:0] = _provoke.logger_that_holds_caller(caller_at_eof).filters
+    logger.filters[:0] = _repro.logger_that_holds_caller(caller_at_eof).filters
     websocket.socket.recv_waits_for = caller_at_eof
-    return _provoke.observe(websocket, close)
+    return _repro.observe(websocket, close)
 
 
-def torn_while_receiving(send: Act, *receive: Act) -> _provoke.Outcome:
+def torn_while_receiving(send: Act, *receive: Act) -> _repro.Outcome:
     """Issue 1449: a send through a torn socket while another thread waits in ``recv()``."""
     websocket = connection()
 
@@ -103,17 +103,17 @@ def torn_while_receiving(send: Act, *receive: Act) -> _provoke.Outcome:
         send()
         websocket.recv_events_thread.join(PATIENCE)  # an SDK may leave it to a thread to send
 
-    return _provoke.observe(websocket, *receive, send_torn)
+    return _repro.observe(websocket, *receive, send_torn)
 
 
-def left_unread(close: Act) -> _provoke.Outcome:
+def left_unread(close: Act) -> _repro.Outcome:
     """Issues 1336 and 1555: a close while the reader thread waits for messages to be read."""
     websocket = connection()
     wait_until(lambda: is_waiting_for_recv(websocket))
-    return _provoke.observe(websocket, close)
+    return _repro.observe(websocket, close)
 
 
-def with_ping_pending(close: Act) -> _provoke.Outcome:
+def with_ping_pending(close: Act) -> _repro.Outcome:
     """Issue 1662: a close after keepalive's ping, the reader thread closing at the same time."""
     websocket = connection()
     waiter = websocket.ping(ack_on_close=True)  # as keepalive does every 20 s
@@ -124,10 +124,10 @@ def with_ping_pending(close: Act) -> _provoke.Outcome:
         if not is_held.is_set():
             is_held.set()
             with contextlib.suppress(TimeoutError):
-                wait_until(lambda: not websocket.pong_waiters, _provoke.HOLD)
+                wait_until(lambda: not websocket.pong_waiters, _repro.HOLD)
 
     waiter.set = set_and_hold
-    return _provoke.observe(websocket, close)
+    return _repro.observe(websocket, close)
 
 
 @contextlib.contextmanager
@@ -137,9 +137,9 @@ def peer(*messages: object) -> Iterator[str]:
 
     def send_and_stay_silent(sock: socket.socket) -> None:
         sock.sendall(data)
-        _provoke.stay_silent(sock)
+        _repro.stay_silent(sock)
 
-    with _provoke.peer(send_and_stay_silent) as uri:
+    with _repro.peer(send_and_stay_silent) as uri:
         yield uri
 
 
@@ -150,12 +150,12 @@ def frame(message: object) -> Frame:
     return Frame(Opcode.TEXT, json.dumps(message).encode())
 
 
-def report(*scenarios: Callable[[], _provoke.Outcome]) -> None:
+def report(*scenarios: Callable[[], _repro.Outcome]) -> None:
     """Run each scenario and print, in JSON, its name, whether it ends well, and in what."""
     for scenario in scenarios:
         opened.clear()
         logger.filters[:] = [remember_connection]
-        with _provoke.thread_exceptions(lambda thread: True) as raised_elsewhere:
+        with _repro.thread_exceptions(lambda thread: True) as raised_elsewhere:
             outcome = scenario()
         raised = {
             "caller": outcome.caller,
@@ -170,7 +170,7 @@ def report(*scenarios: Callable[[], _provoke.Outcome]) -> None:
 
 def describe(exc: BaseException) -> str:
     """Name an exception, and what an SDK made it of."""
-    if isinstance(exc, _provoke.Hangs):
+    if isinstance(exc, _repro.Hangs):
         return "hangs"
     cause = exc.__cause__
     is_of_the_sdk = cause is not None and not isinstance(exc, ConnectionClosed)

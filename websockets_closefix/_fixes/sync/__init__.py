@@ -1,0 +1,1 @@
+"""Fixes for ``websockets.sync``, where a reader thread runs beside those of the application."""

@@ -1,0 +1,42 @@
+"""
+websockets 15.0 and 15.0.1: two threads drop the pending pings at once.
+
+The first is held while it goes through them, until the second has dropped them.
+
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from .. import holding
+from ..ends import opened
+from ..observing import Outcome, observe, wait_until
+from ..ordinary import ping
+from ..peers import stay_silent
+
+
+def close(side: str) -> Outcome:
+    """Close while a ping is pending."""
+    with opened(side, stay_silent, close_timeout=0.1) as websocket:
+        waiter = ping(websocket)
+        set_waiter = waiter.set
+        is_first = True
+
+        def set_and_hold() -> None:
+            nonlocal is_first
+            set_waiter()
+            if is_first:
+                is_first = False
+                with contextlib.suppress(TimeoutError):
+                    wait_until(lambda: not pending_pings(websocket), holding.HOLD)
+
+        waiter.set = set_and_hold
+        return observe(websocket, websocket.close)
+
+
+def pending_pings(websocket: Any) -> Any:
+    """Return the pings without a pong; 16.0 gave them another name."""
+    pings = getattr(websocket, "pong_waiters", None)
+    return websocket.pending_pings if pings is None else pings
