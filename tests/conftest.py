@@ -13,7 +13,7 @@ import pytest
 
 import websockets_closefix
 from websockets_closefix import _detect
-from websockets_closefix._fixes import FIXES
+from websockets_closefix._fixes import every_fix
 
 from .environments import environment, environment_of_the_session, run  # noqa: F401
 
@@ -89,20 +89,20 @@ def predates_resilience():
 
 
 def bugs_of_the_release():
-    """Return the rooms of the flaws that the installed release has, going by its version."""
+    """Return the names of the bugs that the installed release has, going by its version."""
     release = _detect.release(installed_release())
-    return [flaw.room for flaw in FIXES if flaw.since <= release < flaw.fixed]
+    return [fix.name for fix in every_fix() if fix.is_in(release)]
 
 
-def has_bug(room):
-    """Mark a test of a flaw for the releases that have it."""
+def has_bug(name):
+    """Mark a test of a bug for the releases that have it."""
     return pytest.mark.skipif(
-        room not in bugs_of_the_release(),
-        reason=f"this release of websockets doesn't have {room}",
+        name not in bugs_of_the_release(),
+        reason=f"this release of websockets doesn't have {name}",
     )
 
 
-has_some = pytest.mark.skipif(not bugs_of_the_release(), reason="this release has no flaws")
-has_none = pytest.mark.skipif(bool(bugs_of_the_release()), reason="this release has flaws")
+has_some = pytest.mark.skipif(not bugs_of_the_release(), reason="this release has no bugs")
+has_none = pytest.mark.skipif(bool(bugs_of_the_release()), reason="this release has bugs")
 
 affected = has_bug("sync.close_race")

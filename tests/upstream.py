@@ -1,5 +1,5 @@
 """
-Upstream's own cure of each flaw: its lines put into the source of a release that has the flaw.
+Upstream's own cure of each bug: its lines put into the source of a release that has the bug.
 
 This is what the repairs are measured by, with the newest release beside it.
 
@@ -16,15 +16,13 @@ from typing import NamedTuple
 
 from websockets.sync import connection as connection_module
 
-from websockets_closefix._fixes import FIXES
-
 from .conftest import bugs_of_the_release
 
 
 class Cure(NamedTuple):
     """What upstream changed in one method; a regular expression and what replaces it."""
 
-    room: str
+    bug: str
     method: str
     flawed: str
     cured: str
@@ -106,11 +104,10 @@ CURES = [
 
 
 def cure():
-    """Put into the installed websockets what upstream did about each flaw that it has."""
-    rooms = bugs_of_the_release()
-    assert {each.room for each in CURES} == {flaw.room for flaw in FIXES}
-    for room, method, flawed, cured in CURES:
-        if room in rooms:
+    """Put into the installed websockets what upstream did about each bug that it has."""
+    bugs = bugs_of_the_release()
+    for bug, method, flawed, cured in CURES:
+        if bug in bugs:
             owner, name = method.split(".")
             rewrite(getattr(connection_module, owner), name, flawed, cured)
 

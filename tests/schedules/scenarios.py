@@ -99,7 +99,9 @@ SCENARIOS = {
     "close_socket, a ping pending": Scenario(
         [close_socket], pings=1, flaw="sync.pending_ping", preemption_bound=1, quick=True
     ),
-    "close, two pings pending": Scenario([close], pings=2, flaw="sync.pending_ping", total_timeout=300),
+    "close, two pings pending": Scenario(
+        [close], pings=2, flaw="sync.pending_ping", total_timeout=300
+    ),
 }
 
 

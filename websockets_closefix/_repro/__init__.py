@@ -41,14 +41,20 @@ from .peers import (
     silent_client,
     stay_silent,
 )
-from .scenarios import FORCED, ORDINARY, SIDES, Scenario
+from .scenario import SIDES, Scenario
+from .sync import (
+    close_race,
+    early_wakeup,
+    paused_reader,
+    pending_ping,
+    reader_start,
+    unread_message,
+)
 from .sync.close_race import close_held, reader_held, send_torn
 from .sync.reader_start import reset_while_opening
 
 __all__ = [
-    "FORCED",
     "HOLD",
-    "ORDINARY",
     "PATIENCE",
     "SIDES",
     "Behaviour",
@@ -72,6 +78,7 @@ __all__ = [
     "reset",
     "reset_on_close",
     "reset_while_opening",
+    "scenarios_of",
     "send_torn",
     "send_until_closed",
     "serve_one_by_one",
@@ -83,3 +90,23 @@ __all__ = [
     "thread_exceptions",
     "wait_until",
 ]
+
+
+def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
+    """
+    Return what reproduces the bugs of an implementation, one module a bug.
+
+    Args:
+        implementation: Name of a package, as of :func:`websockets_closefix._fixes.fixes_of`.
+
+    """
+    if implementation == "websockets.sync":
+        return (
+            *unread_message.SCENARIOS,
+            *reader_start.SCENARIOS,
+            *early_wakeup.SCENARIOS,
+            *paused_reader.SCENARIOS,
+            *close_race.SCENARIOS,
+            *pending_ping.SCENARIOS,
+        )
+    return ()

@@ -35,9 +35,9 @@ from websockets_closefix._repro import (
     stay_silent,
 )
 
-from ..conftest import affected
-from ..peers import SignallingSocket, client_context, tls_context, tls_peer
-from .conftest import assert_network_error
+from ...conftest import affected
+from ...peers import SignallingSocket, client_context, tls_context, tls_peer
+from ..conftest import assert_network_error
 
 pytestmark = affected
 

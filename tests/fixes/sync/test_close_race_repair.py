@@ -25,7 +25,7 @@ from websockets_closefix._repro import (
 )
 from websockets_closefix._repro.sync.close_race import send
 
-from ..conftest import affected
+from ...conftest import affected
 
 pytestmark = affected
 
@@ -55,8 +55,7 @@ def test_patch_below_that_leaves_the_clean_up_undone(without_shim, repairs):
             sock = HoldingSocket.connected_to(uri)
             sock.recv_waits_for = caller_done = threading.Event()
             websocket = open_connection(uri, sock=sock, logger=_repro.tapped_logger(remember))
-            with pytest.raises(ConnectionClosedError):
-                websocket.close_socket()
+            websocket.close_socket()
             caller_done.set()
             with pytest.raises(ConnectionClosedError):
                 websocket.recv(timeout=5)
@@ -114,7 +113,7 @@ def test_connection_opened_before_the_shim_was_applied(without_shim, impatient, 
         websocket = open_connection(uri, logger=quiet_logger())
         websocket.protocol.parser.close()
         websockets_closefix.apply()
-        with websocket.protocol_mutex, pytest.raises(ConnectionClosedError):
+        with websocket.protocol_mutex:
             websocket.close_socket()
         websocket.recv_events_thread.join(5)
     assert websocket.protocol.state is State.CLOSED
@@ -160,4 +159,4 @@ def test_optimized_python_leaves_the_connection_open_without_the_shim(python):
 
 def test_optimized_python_is_repaired(python):
     result = python(f"SHIM = True\n{OPTIMIZED}", "-O")
-    assert result.stdout.split() == ["ConnectionClosedError", "CLOSED", "True", "1"]
+    assert result.stdout.split() == ["CLOSED", "True", "1"]

@@ -14,8 +14,9 @@ from websockets.sync.connection import Connection
 from websockets_closefix import _repro
 from websockets_closefix._repro import opened, stay_silent
 from websockets_closefix._repro.holding import at_eof, in_reader
+from websockets_closefix._repro.sync import early_wakeup
 
-from ..conftest import bugs_of_the_release, has_bug
+from ...conftest import bugs_of_the_release, has_bug
 
 pytestmark = has_bug("sync.early_wakeup")
 
@@ -30,7 +31,9 @@ def fragments(sock):
     stay_silent(sock)
 
 
-@pytest.mark.skipif("sync.unread_message" not in bugs_of_the_release(), reason="the contract shows it")
+@pytest.mark.skipif(
+    "sync.unread_message" not in bugs_of_the_release(), reason="the contract shows it"
+)
 @pytest.mark.parametrize("receive", [early_wakeup.recv, early_wakeup.iterate])
 def test_on_11_0_the_cure_of_issue_1336_uncovers_it(receive, monkeypatch):
     """There it is close_socket(), repaired, that wakes recv() early."""
@@ -154,7 +157,9 @@ early_wakeup.close_while("client", receive)
 """
 
 
-@pytest.mark.skipif("sync.unread_message" in bugs_of_the_release(), reason="there recv() isn't woken early")
+@pytest.mark.skipif(
+    "sync.unread_message" in bugs_of_the_release(), reason="there recv() isn't woken early"
+)
 @pytest.mark.parametrize(("shim", "closed"), [(False, False), (True, True)])
 def test_optimized_python(python, shim, closed):
     """It strips the assertion, and recv() raises while the connection isn't CLOSED yet."""

@@ -19,7 +19,7 @@ import websockets_closefix._fixes
 from websockets_closefix import _repro
 from websockets_closefix._repro import opened, quiet_logger, server, stay_silent
 
-from ..conftest import bugs_of_the_release, has_bug
+from ...conftest import bugs_of_the_release, has_bug
 
 FLAWS_FOLDER = str(Path(websockets_closefix._fixes.__file__).parent)
 

@@ -11,7 +11,7 @@ from websockets_closefix import _detect, _repro
 from websockets_closefix._repro import opened, wait_until
 from websockets_closefix._repro.peers import messages
 
-from ..conftest import installed_release
+from ...conftest import installed_release
 
 # The yardstick is the clean releases, in which there is nothing to repair.
 pytestmark = pytest.mark.skipif(

@@ -9,7 +9,7 @@ from websockets.protocol import State
 from websockets_closefix import _detect, _repro
 from websockets_closefix._repro import opened, stay_silent
 
-from ..conftest import installed_release
+from ...conftest import installed_release
 
 # The yardstick is the clean releases, in which there is nothing to repair.
 pytestmark = pytest.mark.skipif(

@@ -14,7 +14,7 @@ from websockets_closefix import _repro
 from websockets_closefix._repro import open_connection, quiet_logger
 from websockets_closefix._repro.sync.reader_start import SlowToInit
 
-from ..conftest import has_bug
+from ...conftest import has_bug
 
 pytestmark = has_bug("sync.reader_start")
 
@@ -71,7 +71,7 @@ def test_error_is_kept_for_connection_closed():
 
 def test_init_that_was_interrupted_is_given_up(monkeypatch):
     """The reader thread ends, with its error noted, though nobody has the connection."""
-    from websockets_closefix._fixes import reader_start
+    from websockets_closefix._fixes.sync import reader_start
 
     monkeypatch.setattr(reader_start, "INIT_TIMEOUT", 0.05)
     with pytest.raises(LookupError, match="interrupted"):

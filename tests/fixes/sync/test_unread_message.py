@@ -11,7 +11,7 @@ from websockets_closefix import _repro
 from websockets_closefix._repro import opened, wait_until
 from websockets_closefix._repro.peers import messages
 
-from ..conftest import has_bug
+from ...conftest import has_bug
 
 pytestmark = has_bug("sync.unread_message")
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from websockets.exceptions import ConnectionClosedError
+
 from ..ends import open_connection, opened
 from ..holding import HoldingSocket, logger_that_holds_caller, logger_that_holds_reader
 from ..observing import Outcome, observe
 from ..peers import stay_silent
+from ..scenario import Scenario
 
 
 def close(side: str) -> Outcome:
@@ -73,3 +76,16 @@ def send_torn(
     websocket.socket.shutdown_waits_for = reader_at_eof
     websocket.socket.torn = True
     return observe(websocket, send)
+
+
+SCENARIOS = (
+    Scenario("sync.close_race", "close(), the reader thread closes too", close, AssertionError),
+    Scenario(
+        "sync.close_race",
+        "send() fails, the reader thread closes too",
+        send,
+        AssertionError,
+        ConnectionClosedError,
+        (BrokenPipeError,),
+    ),
+)

@@ -10,9 +10,12 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable
 
+from websockets.exceptions import ConnectionClosedError
+
 from ..ends import opened
 from ..observing import Outcome, observe, wait_until
 from ..peers import stay_silent
+from ..scenario import Scenario
 
 
 def recv(side: str) -> Outcome:
@@ -47,3 +50,20 @@ def close_while(side: str, receive: Callable[[Any], object]) -> Outcome:
 
     with opened(side, stay_silent, close_timeout=0.1) as websocket:
         return observe(websocket, receive_until_closed, close)
+
+
+SCENARIOS = tuple(
+    Scenario(
+        "sync.early_wakeup",
+        f"{name}, another thread closes",
+        receive,
+        AssertionError,
+        ConnectionClosedError,
+        (TimeoutError,),
+    )
+    for name, receive in (
+        ("recv()", recv),
+        ("recv_streaming()", recv_streaming),
+        ("iteration", iterate),
+    )
+)

@@ -15,6 +15,7 @@ from ..ends import opened
 from ..observing import Outcome, observe, wait_until
 from ..ordinary import ping
 from ..peers import stay_silent
+from ..scenario import Scenario
 
 
 def close(side: str) -> Outcome:
@@ -40,3 +41,6 @@ def pending_pings(websocket: Any) -> Any:
     """Return the pings without a pong; 16.0 gave them another name."""
     pings = getattr(websocket, "pong_waiters", None)
     return websocket.pending_pings if pings is None else pings
+
+
+SCENARIOS = (Scenario("sync.pending_ping", "close(), a ping pending", close, RuntimeError),)

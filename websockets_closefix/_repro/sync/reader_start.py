@@ -11,7 +11,7 @@ import socket
 import threading
 from typing import Any, NamedTuple
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake
 from websockets.sync.client import ClientConnection
 from websockets.sync.server import ServerConnection
 
@@ -20,6 +20,7 @@ from ..ends import open_connection, server
 from ..holding import quiet_logger
 from ..observing import Caller, Hangs, Outcome, ends, free, thread_exceptions, wait_until
 from ..peers import reset_on_close
+from ..scenario import Scenario
 
 
 class OpeningOutcome(Outcome):
@@ -107,3 +108,23 @@ def serve_reset(connection_class: type, openings: list[Opening]) -> None:
             sock.close()
             wait_until(lambda: openings)
             openings[0].thread.join()
+
+
+SCENARIOS = (
+    Scenario(
+        "sync.reader_start",
+        "reset while connecting",
+        reset_while_opening,
+        AttributeError,
+        ConnectionClosedError,
+        (BrokenPipeError, ConnectionResetError, type(None)),
+        sides=("client",),
+    ),
+    Scenario(
+        "sync.reader_start",
+        "reset while accepting",
+        reset_while_opening,
+        AttributeError,
+        sides=("server",),
+    ),
+)
