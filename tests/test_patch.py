@@ -9,11 +9,11 @@ import pytest
 import wrapt
 from websockets.sync import connection as connection_module
 from websockets.sync.connection import Connection
+from websockets_closefix._layers import is_ours, layers
 
 import websockets_closefix
-from websockets_closefix import _detect, _repro, _patch
+from websockets_closefix import _detect, _patch, _repro
 from websockets_closefix._fixes import FIXES
-from websockets_closefix._layers import is_ours, layers
 
 from .conftest import bugs_of_the_release, has_bug, has_none
 

@@ -107,12 +107,12 @@ def _arm(*, strict: bool = False) -> None:
     try:
         with _state.lock:
             _state.wanted = True
-            _import_hook.install(_state.PACKAGES, _on_executed)
+            _import_hook.install(_state.MODULES, _on_executed)
         if strict:
             _import_without_warnings("websockets.sync.connection")
     except Exception as exc:
         problems.append(exc)
-    for module in _import_hook.loaded(_state.PACKAGES):
+    for module in _import_hook.loaded(_state.MODULES):
         # Another thread may be half-way through importing it, since before the hook was there: an
         # import statement waits until it has finished.
         if not _import_hook.is_being_executed(module) or __import__(module.__name__):
@@ -124,7 +124,7 @@ def _arm(*, strict: bool = False) -> None:
 
 def _catch_up() -> None:
     """Fix what came into ``sys.modules`` past the import hook, before anybody looks at it."""
-    for module in _import_hook.loaded(_state.PACKAGES):
+    for module in _import_hook.loaded(_state.MODULES):
         if not _import_hook.is_being_executed(module):
             _warn(_fix(module))
 

@@ -15,7 +15,6 @@ from types import CodeType, ModuleType
 from typing import Any, Literal, NamedTuple
 
 from ._fixes import Fix, every_fix, fixes_of
-from ._state import PACKAGES
 
 NEWEST_KNOWN = (17, 4)
 """The newest release whose code was looked at."""

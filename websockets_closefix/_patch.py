@@ -54,7 +54,7 @@ def wrap(fix: Fix, module: ModuleType, wrapt: Any) -> None:
 
 def take_off() -> None:
     """Put the original function objects back, except below something else's wrapper."""
-    modules = list(_import_hook.loaded(_state.PACKAGES))
+    modules = list(_import_hook.loaded(_state.MODULES))
     fixes = [fixes_of(_detect.package_of(module)) for module in modules]  # which imports them
     with _state.lock:
         _state.wanted = False
