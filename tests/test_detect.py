@@ -145,17 +145,48 @@ def test_bug_in_a_function_nested_in_close_socket(examine):
     assert (I1558, "affected") in examine("14.1", nested)
 
 
-def test_patch_that_hides_what_it_calls(examine, details):
-    """What a plain function calls can't be seen: it is left alone, and the sentence says so."""
-    replaced = """
+PATCHES = {
+    "closure": """
 def make(original):
-    def close_socket(self):
+    def patch(self):
         original(self)
-    Connection.close_socket = close_socket
+    Connection.close_socket = patch
 make(Connection.close_socket)
-"""
+""",
+    "global": """
+original = Connection.close_socket
+def patch(self):
+    original(self)
+Connection.close_socket = patch
+""",
+}
+
+
+@pytest.mark.parametrize("kind", PATCHES)
+def test_home_made_patch(examine, kind):
+    """What it replaced is looked at, by whichever name it keeps that."""
+    assert (I1558, "affected") in examine("14.1", FLAWED + PATCHES[kind])
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        PATCHES["closure"].replace("original(self)", "self.socket.close()"),
+        PATCHES["global"].replace("original(self)", "close_socket()"),
+        """
+def make():
+    def close_socket(self):
+        close_socket(self), later(self)
+    Connection.close_socket = close_socket
+    return
+    later = None
+make()
+""",
+    ],
+)
+def test_patch_that_hides_what_it_calls(examine, details, replaced):
     assert (I1558, "unrecognised") in examine("14.1", FLAWED + replaced)
-    assert [text for text in details("14.1", FLAWED + replaced) if "close_socket isn't the" in text]
+    assert [text for text in details("14.1", FLAWED + replaced) if "isn't the Connection" in text]
 
 
 def test_subclass_in_the_place_of_the_class(examine):
