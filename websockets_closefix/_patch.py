@@ -117,9 +117,9 @@ def warn_of_unknown_names(module: ModuleType) -> None:
     package = _detect.package_of(module)
     known = {fix.name for fix in fixes_of(package)}
     for name in sorted(_state.skipped() - known):
-        of_another = f"websockets.{name.partition('.')[0]}" in {*_state.PACKAGES} - {package}
-        if not of_another:
+        # What belongs to another implementation is looked at when that is imported.
+        if f"websockets.{name.partition('.')[0]}" not in {*_state.PACKAGES} - {package}:
             _state.warn_once(
-                f"WEBSOCKETS_CLOSEFIX_SKIP names {name!r}, which is no fix: it can name "
-                f"{', '.join(sorted(known))}"
+                f"WEBSOCKETS_CLOSEFIX_SKIP names {name!r}, which is no fix: "
+                "python -m websockets_closefix status lists their names"
             )
