@@ -1,5 +1,5 @@
 """
-What the drivers share: forces a flaw in a connection that an SDK opened, and prints what came out.
+What the drivers share: forces a bug in a connection that an SDK opened, and prints what came out.
 
 SDKs hand neither a socket nor a logger on to websockets. So ``socket.create_connection()`` returns
 a socket that can hold a thread, and a filter on the logger of websockets' clients holds one at the
