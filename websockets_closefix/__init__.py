@@ -113,26 +113,23 @@ def _arm(*, strict: bool = False) -> None:
     except Exception as exc:
         problems.append(exc)
     for module in _import_hook.loaded(_state.MODULES):
-        # Another thread may be half-way through importing it, since before the hook was there: an
-        # import statement waits until it has finished.
-        if not _import_hook.is_being_executed(module) or __import__(module.__name__):
-            problems += _fix(module)
+        problems += _fix(module)
     if strict and problems:
         raise _all_in_one(problems)
     _warn(problems)
 
 
 def _catch_up() -> None:
-    """Fix what came into ``sys.modules`` past the import hook, before anybody looks at it."""
+    """Fix what came into ``sys.modules`` past the import hook, before its status is derived."""
     for module in _import_hook.loaded(_state.MODULES):
         if not _import_hook.is_being_executed(module):
-            _warn(_fix(module))
+            _warn(_put_on(module))
 
 
 def _on_executed(module: "ModuleType") -> None:
     """Fix a module that is being imported; the import statement must not fail for it."""
     if _thread.get_ident() not in _strict_threads:
-        _warn(_fix(module))
+        _warn(_put_on(module))
 
 
 def _import_without_warnings(name: str) -> None:
@@ -149,7 +146,20 @@ _strict_threads: "set[int]" = set()
 
 
 def _fix(module: "ModuleType") -> "list[Exception]":
-    """Fix each bug that a module has, and return what kept us from it."""
+    """Fix a module once its import is over, and return what kept us from it."""
+    try:
+        if _import_hook.is_being_executed(module):
+            # By another thread, perhaps since before the hook was there: this waits for it.
+            __import__(module.__name__)
+        if _import_hook.is_being_executed(module):
+            return []  # by this thread
+    except Exception as exc:
+        return [exc]
+    return _put_on(module)
+
+
+def _put_on(module: "ModuleType") -> "list[Exception]":
+    """Put wrappers on a module, and return what kept us from it."""
     if not _state.wanted:
         return []
     try:
