@@ -35,8 +35,8 @@ def apply(*, strict: bool = False) -> "Status":
     wins over it.
 
     Args:
-        strict: Import ``websockets.sync`` now, and raise where the shim would otherwise warn. It
-            defaults to :obj:`False`.
+        strict: Import all implementations that this release of websockets has now, and raise
+            where the shim would otherwise warn. It defaults to :obj:`False`.
 
     Returns:
         What :func:`status` returns afterwards.
@@ -109,9 +109,14 @@ def _arm(*, strict: bool = False) -> None:
             _state.wanted = True
             _import_hook.install(_state.MODULES, _on_executed)
         if strict:
-            _import_without_warnings("websockets.sync.connection")
+            from . import _patch
+
+            _strict_threads.add(_thread.get_ident())
+            _patch.import_all()
     except Exception as exc:
         problems.append(exc)
+    finally:
+        _strict_threads.discard(_thread.get_ident())
     for module in _import_hook.loaded(_state.MODULES):
         problems += _fix(module)
     if strict and problems:
@@ -126,23 +131,14 @@ def _catch_up() -> None:
             _warn(_put_on(module))
 
 
+_strict_threads: "set[int]" = set()
+
+
 def _on_executed(module: "ModuleType") -> None:
     """Fix a module that is being imported; the import statement must not fail for it."""
+    # apply(strict=True) fixes what it imports itself, and raises instead of warning.
     if _thread.get_ident() not in _strict_threads:
         _warn(_put_on(module))
-
-
-def _import_without_warnings(name: str) -> None:
-    """Import a module, and leave it to the caller to fix it."""
-    thread = _thread.get_ident()
-    _strict_threads.add(thread)
-    try:
-        __import__(name)
-    finally:
-        _strict_threads.discard(thread)
-
-
-_strict_threads: "set[int]" = set()
 
 
 def _fix(module: "ModuleType") -> "list[Exception]":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Callable
 
 from . import _detect, _import_hook, _state
-from ._fixes import Fix, fixes_of
+from ._fixes import Fix, every_fix, fixes_of
 
 
 def put_on(module: ModuleType) -> list[Exception]:
@@ -41,6 +43,17 @@ def put_on(module: ModuleType) -> list[Exception]:
                 for fix in missing:
                     wrap(fix, module, wrapt)
     return problems
+
+
+def import_all() -> None:
+    """Import all modules that fixes name, of the implementations that there are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # websockets.legacy is deprecated
+        for module in dict.fromkeys(fix.module for fix in every_fix()):
+            package = module.rpartition(".")[0]
+            # An older release has no websockets.asyncio; without websockets.sync this raises.
+            if package == "websockets.sync" or importlib.util.find_spec(package) is not None:
+                importlib.import_module(module)
 
 
 def wrap(fix: Fix, module: ModuleType, wrapt: Any) -> None:
