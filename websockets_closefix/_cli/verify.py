@@ -1,33 +1,45 @@
-"""Shows how connections end with the installed websockets, without the repairs and with them."""
+"""Reproduces the bugs of the installed websockets, without the shim and with it."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
 
 import websockets_closefix
 
-from .. import _detect
-from .._repro import FORCED, ORDINARY, SIDES, Hangs, Outcome, Scenario
+from .. import _state
+from .._fixes import every_fix, fixes_of
+from .._repro import Hangs, Outcome, scenarios_of
 from .._status import Status
 
 
-class Case(NamedTuple):
-    """A scenario, and the sides on which to run it, one connection each."""
+class Step(NamedTuple):
+    """Something to run, without the shim and with it."""
 
-    title: str
-    scenario: Scenario
-    sides: Sequence[str]
+    bug: str | None
+    """Name of the bug that it reproduces; :obj:`None` for the storm."""
+
+    scenario: str
+    run: Callable[[], list[Outcome]]
 
 
 class Row(NamedTuple):
-    """What one case ended in, without the shim and with it."""
+    """How the connections of one step ended."""
 
+    bug: str | None
     scenario: str
     without: list[Outcome]
     with_shim: list[Outcome]
+
+    @property
+    def leaked(self) -> int:
+        """How many connections didn't end properly with the shim."""
+        return sum(outcome.leaked for outcome in self.with_shim)
 
 
 class Report(NamedTuple):
@@ -38,117 +50,146 @@ class Report(NamedTuple):
 
     @property
     def leaked(self) -> int:
-        """How many connections still ended badly with the shim, or didn't end."""
-        return sum(outcome.leaked for row in self.rows for outcome in row.with_shim)
+        """How many connections didn't end properly with the shim."""
+        return sum(row.leaked for row in self.rows)
 
 
-def verify(trials: int, progress: Callable[[str], None] | None = None) -> Report:
+def verify() -> Report:
     """
-    Force each flaw of this release, and close connections in ordinary ways, without the shim.
+    Reproduce each bug of the installed release without the shim, then with it.
 
-    Then do it again with the shim, which is left as it was found. A connection that hangs is freed.
-
-    Args:
-        trials: How many connections to close without forcing anything.
-        progress: Called with a line that says what is being done, and with an empty one at last.
+    A connection that hangs is freed, and the shim is left as it was found.
 
     Returns:
-        The status of the shim while it was on, and what every scenario ended in.
+        The status of the shim while it was on, and how every connection ended.
+
+    Raises:
+        ImportError: If websockets can't be imported.
 
     """
-    if progress is None:
-        progress = ignore
-    was_disabled = websockets_closefix.status().state == "disabled"
-    planned = cases(trials)
+
+    def run(when: str) -> list[list[Outcome]]:
+        outcomes = []
+        for step in planned:
+            show_progress(f"{when}: {step.scenario}")
+            outcomes.append(step.run())
+        return outcomes
+
+    was_wanted = _state.is_wanted()
+    import_websockets()
+    planned = list(plan())
     try:
         websockets_closefix.unapply()
-        without = [run(case, "without the shim", progress) for case in planned]
-        status = websockets_closefix.apply()
-        with_shim = [run(case, "with the shim", progress) for case in planned]
+        without = run("without the shim")
+        websockets_closefix.apply()
+        with_shim = run("with the shim")
+        status = websockets_closefix.status()
     finally:
-        progress("")
-        if was_disabled:
-            websockets_closefix.unapply()
-        else:
-            websockets_closefix.apply()
-    titles = [case.title for case in planned]
-    return Report(status, [Row(*row) for row in zip(titles, without, with_shim)])
+        (websockets_closefix.apply if was_wanted else websockets_closefix.unapply)()
+    rows = [Row(step.bug, step.scenario, *ends) for step, *ends in zip(planned, without, with_shim)]
+    return Report(status, rows)
 
 
-def cases(trials: int) -> list[Case]:
-    """List what there is to run, in the order of the table."""
-    connection_module = sys.modules[websockets_closefix.CONNECTION_MODULE]
-    flaws = {verdict.flaw.room for verdict in _detect.examine(connection_module)}
-    forced = [Case(each.name, each, SIDES) for each in FORCED if each.flaw in flaws]
-    least, more = divmod(trials, len(ORDINARY))
-    shares = [least + (position < more) for position in range(len(ORDINARY))]
-    ordinary = [
-        Case(f"{share} x {each.name}", each, ["client"] * share)
-        for each, share in zip(ORDINARY, shares)
-        if share
-    ]
-    return forced + ordinary
+def import_websockets() -> None:
+    """Import each module of websockets that a fix is for, as far as this release has it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # websockets.legacy is deprecated
+        importlib.import_module("websockets")
+        for fix in every_fix():
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(fix.module)
 
 
-def run(case: Case, suffix: str, progress: Callable[[str], None]) -> list[Outcome]:
-    """Run a case, saying so; what has been left to chance and hangs isn't tried again."""
-    progress(f"{suffix}: {case.title}")
-    outcomes: list[Outcome] = []
-    for side in case.sides:
-        outcomes.append(case.scenario.end_connection(side))
-        progress(f"{suffix}: {case.title} ({len(outcomes)})")
-        if outcomes[-1].hangs and not case.scenario.flaw:
-            break
-    return outcomes
+def plan() -> Iterator[Step]:
+    """Yield the scenarios of each bug that websockets has or may have, and at last the storm."""
+    bugs = {bug.name for bug in websockets_closefix.status().bugs}
+    for package in _state.PACKAGES:
+        if bugs & {fix.name for fix in fixes_of(package)}:
+            for scenario in scenarios_of(package):
+                if scenario.bug in bugs:
+                    yield Step(scenario.bug, scenario.name, scenario.on_each_side)
+    if "websockets.sync.connection" in sys.modules:
+        from .._repro.sync import storm
+
+        yield Step(None, f"storm of {storm.CONNECTIONS} connections", storm.storm)
 
 
-def ignore(line: str) -> None:
-    """Show nothing."""
+def show_progress(line: str) -> None:
+    """Print a line to stderr, if that is a terminal."""
+    if sys.stderr.isatty():
+        print(line, file=sys.stderr, flush=True)
 
 
 def as_text(report: Report) -> str:
     """Lay the report out for a person."""
-    status = report.status
-    return f"{as_table(report)}\n\n{status.state}: {status}\n{conclusion(report)}"
+    status = f"{report.status.state}: {report.status}"
+    if not report.rows:
+        return status
+    return f"{as_table(report.rows)}\n\n{status}\n{conclusion(report)}"
 
 
 def conclusion(report: Report) -> str:
-    """Say in a few words what came of it."""
-    state = report.status.state
+    """Say in one line what came of it."""
     if not report.leaked:
-        return "nothing leaks or hangs" + (" with the shim" if state == "applied" else "")
-    connections = f"{report.leaked} connection{'s' if report.leaked > 1 else ''} ended badly"
-    if state == "disabled":
-        return f"{connections}, because the shim is switched off"
-    return f"{connections} although the shim was asked for"
+        how = " with the shim" if report.status.state == "applied" else ""
+        return f"every connection ended properly{how}"
+    leaking = {row.bug for row in report.rows if row.leaked}
+    not_fixed = [
+        f"{bug.name} is {bug.state}"
+        for bug in report.status.bugs
+        if bug.state != "applied" and leaking & {bug.name, None}  # the storm meets any bug
+    ]
+    why = f": {', '.join(not_fixed)}" if not_fixed else " although the shim is on"
+    return f"{report.leaked} connection(s) didn't end properly{why}"
 
 
-def as_table(report: Report) -> str:
-    """Set out the scenarios as rows; what ended where, as columns."""
-    head = [
-        ("", "without the shim", "", "with the shim", ""),
-        ("scenario", "caller", "reader thread", "caller", "reader thread"),
+def as_table(rows: list[Row]) -> str:
+    """Set out the scenarios as rows."""
+    lines = [
+        ["bug", "scenario", "without the shim", "with the shim"],
+        *([row.bug or "", row.scenario, cell(row.without), cell(row.with_shim)] for row in rows),
     ]
-    body = [
-        (row.scenario, *ended_where(row.without), *ended_where(row.with_shim))
-        for row in report.rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*head, *body)]
-    rule = tuple("-" * width for width in widths)
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-        for line in [*head, rule, *body]
-    )
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def cell(outcomes: list[Outcome]) -> str:
+    """Say what came out of the application's threads, and of reader threads if anything did."""
+    texts = {
+        thread: ", ".join(
+            name if len(names) == 1 else f"{count} x {name}" for name, count in names.items()
+        )
+        for thread, names in counts(outcomes).items()
+    }
+    reader = f"; reader thread: {texts['reader']}" if texts["reader"] != "ends" else ""
+    return texts["caller"] + reader
+
+
+def counts(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
+    """Count what came out of the application's threads and of reader threads."""
+    return {
+        "caller": Counter(outcome_name(outcome.caller, "returns") for outcome in outcomes),
+        "reader": Counter(outcome_name(outcome.reader, "ends") for outcome in outcomes),
+    }
+
+
+def outcome_name(exc: BaseException | None, normally: str) -> str:
+    """Name what ended a thread: an exception's type, ``hangs``, or what it does normally."""
+    if exc is None:
+        return normally
+    return "hangs" if isinstance(exc, Hangs) else type(exc).__name__
 
 
 def as_json(report: Report) -> dict[str, Any]:
     """Lay the report out for a program."""
     return {
         **report.status._asdict(),
-        "flaws": [flaw._asdict() for flaw in report.status.flaws],
+        "bugs": [bug._asdict() for bug in report.status.bugs],
         "leaked": report.leaked,
         "scenarios": [
             {
+                "bug": row.bug,
                 "scenario": row.scenario,
                 "without": counts(row.without),
                 "with": counts(row.with_shim),
@@ -156,26 +197,3 @@ def as_json(report: Report) -> dict[str, Any]:
             for row in report.rows
         ],
     }
-
-
-def counts(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
-    """Count what ended each thread; a caller that met no exception has ``closed``."""
-    return {
-        "caller": dict(Counter(in_a_word(outcome.caller, "closed") for outcome in outcomes)),
-        "reader": dict(Counter(in_a_word(outcome.reader, "ended") for outcome in outcomes)),
-    }
-
-
-def in_a_word(exc: BaseException | None, well: str) -> str:
-    """Say what ended a thread: an exception's type, or that it hangs."""
-    if exc is None:
-        return well
-    return "hangs" if isinstance(exc, Hangs) else type(exc).__name__
-
-
-def ended_where(outcomes: list[Outcome]) -> Iterator[str]:
-    """Say in two cells what ended the calling thread and the reader thread."""
-    for counted in counts(outcomes).values():
-        yield ", ".join(
-            name if len(counted) == 1 else f"{count} {name}" for name, count in counted.items()
-        )

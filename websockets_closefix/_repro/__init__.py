@@ -10,7 +10,7 @@ It knows nothing of the repairs, so that it can show what happens without them.
 
 """
 
-from .ends import open_connection, opened, server
+from .ends import keep_sending, open_connection, opened, server
 from .holding import (
     HOLD,
     HoldingListener,
@@ -29,7 +29,6 @@ from .observing import (
     thread_exceptions,
     wait_until,
 )
-from .ordinary import close, send_until_closed
 from .peers import (
     Behaviour,
     hang_up,
@@ -63,9 +62,9 @@ __all__ = [
     "HoldingSocket",
     "Outcome",
     "Scenario",
-    "close",
     "close_held",
     "hang_up",
+    "keep_sending",
     "logger_that_holds_caller",
     "logger_that_holds_reader",
     "observe",
@@ -80,7 +79,6 @@ __all__ = [
     "reset_while_opening",
     "scenarios_of",
     "send_torn",
-    "send_until_closed",
     "serve_one_by_one",
     "server",
     "shake_hands",

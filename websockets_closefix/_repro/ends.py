@@ -8,6 +8,7 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -115,3 +116,10 @@ def server(
         for name in ("shutdown_watcher", "shutdown_notifier"):
             if isinstance(end := getattr(websocket_server, name, None), int):
                 os.close(end)  # a pipe, which websockets leaves open; from 17.0 on it isn't one
+
+
+def keep_sending(websocket: Any) -> None:
+    """Send until the connection ends, but no longer than PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        websocket.send("anybody there?")

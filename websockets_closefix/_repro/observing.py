@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Optional
 
 from websockets.exceptions import ConnectionClosed
 
@@ -169,18 +169,33 @@ def reader_exceptions(
 def thread_exceptions(
     of: Callable[[threading.Thread | None], bool],
 ) -> Iterator[list[BaseException]]:
-    """Collect what ends some threads instead of printing it."""
-    raised: list[BaseException] = []
+    """Collect what ends some threads instead of printing it; any thread may do so at any time."""
+    global excepthook
+    collector: Collector = (of, [])
+    with collectors_lock:
+        if not collectors:
+            excepthook, threading.excepthook = threading.excepthook, collect
+        collectors.append(collector)
+    try:
+        yield collector[1]
+    finally:
+        with collectors_lock:
+            collectors.remove(collector)
+            if not collectors:
+                threading.excepthook = excepthook
 
-    def collect(args: Any) -> None:
+
+def collect(args: Any) -> None:
+    """Hand what ended a thread to its collector, else to the hook that was there before."""
+    for of, raised in [*collectors]:
         if of(args.thread):
             raised.append(args.exc_value)
-        else:
-            excepthook(args)
+            return
+    excepthook(args)
 
-    excepthook = threading.excepthook
-    threading.excepthook = collect
-    try:
-        yield raised
-    finally:
-        threading.excepthook = excepthook
+
+Collector = tuple[Callable[[Optional[threading.Thread]], bool], list[BaseException]]
+
+collectors: list[Collector] = []
+collectors_lock = threading.Lock()
+excepthook = threading.excepthook

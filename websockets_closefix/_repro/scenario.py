@@ -32,3 +32,7 @@ class Scenario(NamedTuple):
 
     sides: tuple[str, ...] = SIDES
     """The sides that can meet it."""
+
+    def on_each_side(self) -> list[Outcome]:
+        """End a connection on each side."""
+        return [self.end_connection(side) for side in self.sides]

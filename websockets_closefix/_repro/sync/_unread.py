@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 
-from ..ends import opened
+from ..ends import keep_sending, opened
 from ..observing import PATIENCE, Outcome, is_unread, observe, wait_until
-from ..ordinary import keep_sending
 from ..peers import messages, reset_on_close, stay_silent
 
 

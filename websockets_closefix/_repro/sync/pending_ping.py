@@ -8,12 +8,12 @@ The first is held while it goes through them, until the second has dropped them.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from typing import Any
 
 from .. import holding
 from ..ends import opened
 from ..observing import Outcome, observe, wait_until
-from ..ordinary import ping
 from ..peers import stay_silent
 from ..scenario import Scenario
 
@@ -35,6 +35,12 @@ def close(side: str) -> Outcome:
 
         waiter.set = set_and_hold
         return observe(websocket, websocket.close)
+
+
+def ping(websocket: Any) -> Any:
+    """Send a ping as keepalive does: from 15.0 on, it is acknowledged when the connection ends."""
+    parameters = inspect.signature(websocket.ping).parameters
+    return websocket.ping(**({"ack_on_close": True} if "ack_on_close" in parameters else {}))
 
 
 def pending_pings(websocket: Any) -> Any:
