@@ -14,32 +14,20 @@ import websockets_closefix
 
 from .. import _state
 from .._fixes import every_fix, fixes_of
-from .._repro import Hangs, Outcome, scenarios_of
+from .._repro import scenarios_of
+from .._repro.scenario import Hangs, Outcome
 from .._status import Status
 
 
-class Step(NamedTuple):
-    """Something to run, without the shim and with it."""
+class Row(NamedTuple):
+    """How the connections of one scenario ended."""
 
     bug: str | None
     """Name of the bug that it reproduces; :obj:`None` for the storm."""
 
     scenario: str
-    run: Callable[[], list[Outcome]]
-
-
-class Row(NamedTuple):
-    """How the connections of one step ended."""
-
-    bug: str | None
-    scenario: str
     without: list[Outcome]
     with_shim: list[Outcome]
-
-    @property
-    def leaked(self) -> int:
-        """How many connections didn't end properly with the shim."""
-        return sum(outcome.leaked for outcome in self.with_shim)
 
 
 class Report(NamedTuple):
@@ -51,7 +39,7 @@ class Report(NamedTuple):
     @property
     def leaked(self) -> int:
         """How many connections didn't end properly with the shim."""
-        return sum(row.leaked for row in self.rows)
+        return sum(outcome.leaked for row in self.rows for outcome in row.with_shim)
 
 
 def verify() -> Report:
@@ -67,27 +55,19 @@ def verify() -> Report:
         ImportError: If websockets can't be imported.
 
     """
-
-    def run(when: str) -> list[list[Outcome]]:
-        outcomes = []
-        for step in planned:
-            show_progress(f"{when}: {step.scenario}")
-            outcomes.append(step.run())
-        return outcomes
-
     was_wanted = _state.is_wanted()
     import_websockets()
-    planned = list(plan())
+    scenarios = list(plan())
     try:
         websockets_closefix.unapply()
-        without = run("without the shim")
+        without = [run(each, "without the shim") for each in scenarios]
         websockets_closefix.apply()
-        with_shim = run("with the shim")
+        with_shim = [run(each, "with the shim") for each in scenarios]
         status = websockets_closefix.status()
     finally:
         (websockets_closefix.apply if was_wanted else websockets_closefix.unapply)()
-    rows = [Row(step.bug, step.scenario, *ends) for step, *ends in zip(planned, without, with_shim)]
-    return Report(status, rows)
+    names = [(bug, name) for bug, name, _ in scenarios]
+    return Report(status, [Row(*name, *ends) for name, *ends in zip(names, without, with_shim)])
 
 
 def import_websockets() -> None:
@@ -100,24 +80,29 @@ def import_websockets() -> None:
                 importlib.import_module(fix.module)
 
 
+Step = tuple[Any, str, Callable[[], list[Outcome]]]
+
+
 def plan() -> Iterator[Step]:
-    """Yield the scenarios of each bug that websockets has or may have, and at last the storm."""
+    """Yield bug, name and function of each scenario of this release's bugs, then of the storm."""
     bugs = {bug.name for bug in websockets_closefix.status().bugs}
     for package in _state.PACKAGES:
         if bugs & {fix.name for fix in fixes_of(package)}:
             for scenario in scenarios_of(package):
                 if scenario.bug in bugs:
-                    yield Step(scenario.bug, scenario.name, scenario.on_each_side)
+                    yield scenario.bug, scenario.name, scenario.on_each_side
     if "websockets.sync.connection" in sys.modules:
         from .._repro.sync import storm
 
-        yield Step(None, f"storm of {storm.CONNECTIONS} connections", storm.storm)
+        yield None, f"storm of {storm.CONNECTIONS} connections", storm.storm
 
 
-def show_progress(line: str) -> None:
-    """Print a line to stderr, if that is a terminal."""
+def run(step: Step, when: str) -> list[Outcome]:
+    """Run a scenario; say so, if there is a terminal."""
+    _, name, end_connections = step
     if sys.stderr.isatty():
-        print(line, file=sys.stderr, flush=True)
+        print(f"{when}: {name}", file=sys.stderr, flush=True)
+    return end_connections()
 
 
 def as_text(report: Report) -> str:
@@ -133,7 +118,7 @@ def conclusion(report: Report) -> str:
     if not report.leaked:
         how = " with the shim" if report.status.state == "applied" else ""
         return f"every connection ended properly{how}"
-    leaking = {row.bug for row in report.rows if row.leaked}
+    leaking = {row.bug for row in report.rows if any(outcome.leaked for outcome in row.with_shim)}
     not_fixed = [
         f"{bug.name} is {bug.state}"
         for bug in report.status.bugs
@@ -156,14 +141,11 @@ def as_table(rows: list[Row]) -> str:
 
 def cell(outcomes: list[Outcome]) -> str:
     """Say what came out of the application's threads, and of reader threads if anything did."""
-    texts = {
-        thread: ", ".join(
-            name if len(names) == 1 else f"{count} x {name}" for name, count in names.items()
-        )
-        for thread, names in counts(outcomes).items()
-    }
-    reader = f"; reader thread: {texts['reader']}" if texts["reader"] != "ends" else ""
-    return texts["caller"] + reader
+    caller, reader = (
+        ", ".join(f"{count} x {name}" if len(names) > 1 else name for name, count in names.items())
+        for names in counts(outcomes).values()
+    )
+    return caller if reader == "ends" else f"{caller}; reader thread: {reader}"
 
 
 def counts(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:

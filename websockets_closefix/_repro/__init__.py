@@ -17,30 +17,20 @@ from .holding import (
     HoldingSocket,
     logger_that_holds_caller,
     logger_that_holds_reader,
-    quiet_logger,
-    tapped_logger,
 )
-from .observing import (
-    PATIENCE,
-    Hangs,
-    Outcome,
-    observe,
-    reader_exceptions,
-    thread_exceptions,
-    wait_until,
-)
+from .logs import quiet_logger, tapped_logger
+from .observing import observe, reader_exceptions, thread_exceptions
 from .peers import (
     Behaviour,
     hang_up,
     peer,
-    reset,
     reset_on_close,
     serve_one_by_one,
     shake_hands,
     silent_client,
     stay_silent,
 )
-from .scenario import SIDES, Scenario
+from .scenario import SIDES, Hangs, Outcome, Scenario
 from .sync import (
     close_race,
     early_wakeup,
@@ -50,7 +40,7 @@ from .sync import (
     unread_message,
 )
 from .sync.close_race import close_held, reader_held, send_torn
-from .sync.reader_start import reset_while_opening
+from .waiting import PATIENCE, wait_until
 
 __all__ = [
     "HOLD",
@@ -74,9 +64,7 @@ __all__ = [
     "quiet_logger",
     "reader_exceptions",
     "reader_held",
-    "reset",
     "reset_on_close",
-    "reset_while_opening",
     "scenarios_of",
     "send_torn",
     "serve_one_by_one",

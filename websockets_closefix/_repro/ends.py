@@ -16,9 +16,11 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve
 from websockets.uri import parse_uri
 
-from .holding import HoldingListener, HoldingSocket, quiet_logger
-from .observing import PATIENCE, free
+from .holding import HoldingListener, HoldingSocket
+from .logs import quiet_logger
+from .observing import free
 from .peers import Behaviour, peer, silent_client
+from .waiting import PATIENCE
 
 
 def opened(side: str, behave: Behaviour, **kwargs: Any) -> contextlib.AbstractContextManager[Any]:
@@ -58,15 +60,14 @@ def opened_server(behave: Behaviour, **kwargs: Any) -> Iterator[Any]:
         handled.put((websocket, threading.current_thread()))
         done.wait()
 
-    def behave_until_closed(sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            behave(sock)
-        sock.close()
+    def behave_until_closed() -> None:
+        with client, contextlib.suppress(OSError):
+            behave(client)
 
     sock = HoldingListener.listening()
     with server(handle, sock=sock, **kwargs) as uri, silent_client(uri) as client:
         websocket, handler = handled.get(timeout=PATIENCE)
-        thread = threading.Thread(target=behave_until_closed, args=(client,), daemon=True)
+        thread = threading.Thread(target=behave_until_closed, daemon=True)
         thread.start()
         try:
             yield websocket
@@ -103,7 +104,7 @@ def server(
     scheme = "ws"
     if ssl is not None:
         scheme = "wss"
-        serve_kwargs["ssl"] = ssl
+        serve_kwargs["ssl"] = ssl  # up to 12.0 it has another name
     uri = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
     websocket_server = serve(handler, sock=listener, **serve_kwargs)
     thread = threading.Thread(target=websocket_server.serve_forever)

@@ -1,46 +1,15 @@
-"""Observes how a connection ends, in each thread that has to do with it, and frees what hangs."""
+"""Observes what comes out of each thread as a connection ends, and frees what hangs."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable
 
-from websockets.exceptions import ConnectionClosed
-
-PATIENCE = 5.0
-"""Seconds after which a peer or a thread that was freed is given up."""
-
-HANG = 3.0
-"""Seconds after which a thread hangs; several times what any scenario takes to end."""
-
-POLL_INTERVAL = 0.001
-"""Seconds between two looks at what no event tells."""
-
-
-class Hangs(Exception):
-    """What ``Outcome`` holds for a thread that hadn't come back and had to be freed."""
-
-
-class Outcome(NamedTuple):
-    """What a scenario ended in: an exception, or :obj:`None` for a thread that met with none."""
-
-    caller: BaseException | None
-    reader: BaseException | None
-
-    @property
-    def leaked(self) -> bool:
-        """Whether anything but ``ConnectionClosed`` came out, or anything in the reader thread."""
-        closed_well = self.caller is None or isinstance(self.caller, ConnectionClosed)
-        return not closed_well or self.reader is not None
-
-    @property
-    def hangs(self) -> bool:
-        """Whether a thread had to be freed."""
-        return isinstance(self.caller, Hangs) or isinstance(self.reader, Hangs)
+from .scenario import Hangs, Outcome, worst
+from .waiting import HANG, PATIENCE
 
 
 class Caller(threading.Thread):
@@ -75,7 +44,7 @@ def observe(websocket: Any, *acts: Callable[[], object]) -> Outcome:
                 caller.start()
             hanging = [caller for caller in callers if not ends(caller)]
             # If a caller hangs, the reader thread has had the same time.
-            reader_hangs = is_closed(websocket) and not ends(
+            reader_hangs = websocket.socket.fileno() == -1 and not ends(
                 websocket.recv_events_thread, 0 if hanging else HANG
             )
         finally:
@@ -84,35 +53,27 @@ def observe(websocket: Any, *acts: Callable[[], object]) -> Outcome:
             caller.join(PATIENCE)
             caller.raised = Hangs()
     reader = Hangs() if reader_hangs else next(iter(raised), None)
-    return Outcome(worst([caller.raised for caller in callers]), reader)
+    return Outcome(worst(caller.raised for caller in callers), reader)
 
 
 def ends(thread: threading.Thread, timeout: float | None = None) -> bool:
-    """Wait for a thread to end, HANG seconds unless told otherwise, and tell whether it has."""
+    """Wait for a thread to end, for HANG seconds by default, and tell whether it has."""
     thread.join(HANG if timeout is None else timeout)
     return not thread.is_alive()
 
 
-def is_closed(websocket: Any) -> bool:
-    """Tell whether somebody has closed the socket, so that the reader thread is about to end."""
-    return bool(websocket.socket.fileno() == -1)
-
-
-def worst(raised: list[BaseException | None]) -> BaseException | None:
-    """Choose one of several outcomes: rather an internal error than ``ConnectionClosed``."""
-    exceptions = [exc for exc in raised if exc is not None]
-    internal_errors = [exc for exc in exceptions if not isinstance(exc, ConnectionClosed)]
-    return next(iter(internal_errors + exceptions), None)
-
-
 def free(websocket: Any) -> None:
-    """End a connection by hand; the releases differ in what a reader thread can hang in."""
+    """Close a connection by force, whatever its reader thread waits for."""
     with contextlib.suppress(OSError):
-        # From 17.0 on it waits in select(), which never hears of a socket that is closed too early.
+        # From 17.0 on, select() doesn't notice that a socket is closed without this.
         websocket.socket.shutdown(socket.SHUT_RDWR)
     if is_waiting_for_recv(websocket):
-        websocket.recv_messages.close()
-        resume(websocket.recv_messages)
+        messages = websocket.recv_messages
+        messages.close()
+        with messages.mutex:
+            if getattr(messages, "paused", False):
+                messages.paused = False
+                messages.resume()
     websocket.recv_events_thread.join(PATIENCE)
     websocket.socket.close()
 
@@ -126,36 +87,13 @@ def is_waiting_for_recv(websocket: Any) -> bool:
 
 def is_unread(websocket: Any, count: int) -> bool:
     """
-    Tell whether ``count`` messages, sent at once, have come, and nothing is left to be taken in.
+    Tell whether ``count`` messages, sent at once, have been received, as far as they fit.
 
-    Up to 13.1, it is stuck with the first.
+    Up to 13.1, the first is all that does.
 
     """
     frames = getattr(websocket.recv_messages, "frames", None)  # from 14.0 on
     return is_waiting_for_recv(websocket) if frames is None else frames.qsize() == count
-
-
-def resume(messages: Any) -> None:
-    """Let a paused reader thread go on."""
-    with messages.mutex:
-        if getattr(messages, "paused", False):
-            messages.paused = False
-            messages.resume()
-
-
-def wait_until(condition: Callable[[], object], timeout: float = PATIENCE) -> None:
-    """
-    Wait for what no event tells.
-
-    Raises:
-        TimeoutError: If it isn't so within ``timeout`` seconds.
-
-    """
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"it isn't so after {timeout} s")
-        time.sleep(POLL_INTERVAL)
 
 
 def reader_exceptions(
@@ -169,33 +107,17 @@ def reader_exceptions(
 def thread_exceptions(
     of: Callable[[threading.Thread | None], bool],
 ) -> Iterator[list[BaseException]]:
-    """Collect what ends some threads instead of printing it; any thread may do so at any time."""
-    global excepthook
-    collector: Collector = (of, [])
-    with collectors_lock:
-        if not collectors:
-            excepthook, threading.excepthook = threading.excepthook, collect
-        collectors.append(collector)
-    try:
-        yield collector[1]
-    finally:
-        with collectors_lock:
-            collectors.remove(collector)
-            if not collectors:
-                threading.excepthook = excepthook
+    """Collect what ends some threads instead of printing it."""
+    raised: list[BaseException] = []
 
-
-def collect(args: Any) -> None:
-    """Hand what ended a thread to its collector, else to the hook that was there before."""
-    for of, raised in [*collectors]:
+    def collect(args: Any) -> None:
         if of(args.thread):
             raised.append(args.exc_value)
-            return
-    excepthook(args)
+        else:
+            excepthook(args)
 
-
-Collector = tuple[Callable[[Optional[threading.Thread]], bool], list[BaseException]]
-
-collectors: list[Collector] = []
-collectors_lock = threading.Lock()
-excepthook = threading.excepthook
+    excepthook, threading.excepthook = threading.excepthook, collect
+    try:
+        yield raised
+    finally:
+        threading.excepthook = excepthook

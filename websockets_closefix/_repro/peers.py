@@ -1,4 +1,4 @@
-"""The other end of a connection: driven by hand, so that it can misbehave."""
+"""The other end of a connection: a socket driven by hand, so that it can misbehave."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from .observing import PATIENCE
+from .waiting import PATIENCE
 
 Behaviour = Callable[[socket.socket], None]
 
@@ -66,7 +66,7 @@ def shake_hands(sock: socket.socket) -> None:
 
 @contextlib.contextmanager
 def silent_client(uri: str, context: ssl.SSLContext | None = None) -> Iterator[socket.socket]:
-    """Open a connection and yield its socket; nothing that the server says is answered."""
+    """Open a connection and yield its socket; nothing that the server sends is answered."""
     with contextlib.ExitStack() as stack:
         wsuri = parse_uri(uri)
         address = (wsuri.host, wsuri.port)
@@ -83,15 +83,9 @@ def silent_client(uri: str, context: ssl.SSLContext | None = None) -> Iterator[s
 
 
 def stay_silent(sock: socket.socket) -> None:
-    """Answer nothing, until the other end hangs up."""
+    """Answer nothing, until the other end shuts its socket down."""
     while sock.recv(65536):
         pass
-
-
-def reset(sock: socket.socket) -> None:
-    """Reset the connection when something arrives."""
-    sock.recv(65536)
-    reset_on_close(sock)
 
 
 def reset_on_close(sock: socket.socket) -> None:
@@ -105,7 +99,7 @@ def messages(count: int, *, mask: bool) -> bytes:
 
 
 def hang_up(sock: socket.socket) -> None:
-    """Shut down and close a socket, whatever state it is in."""
+    """Shut down and close a socket, in whatever state it is."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
     sock.close()

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Callable, NamedTuple
 
-from .observing import Outcome
+from websockets.exceptions import ConnectionClosed
 
 SIDES = ("client", "server")
+
+
+class Hangs(Exception):
+    """What ``Outcome`` holds for a thread that hadn't come back and had to be freed."""
+
+
+class Outcome(NamedTuple):
+    """What a scenario ended in: an exception, or :obj:`None` for a thread that raised none."""
+
+    caller: BaseException | None
+    reader: BaseException | None
+
+    @property
+    def leaked(self) -> bool:
+        """Whether the caller raised anything but ``ConnectionClosed``, or the reader anything."""
+        closed = self.caller is None or isinstance(self.caller, ConnectionClosed)
+        return not closed or self.reader is not None
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a thread had to be freed."""
+        return isinstance(self.caller, Hangs) or isinstance(self.reader, Hangs)
+
+
+def worst(raised: Iterable[BaseException | None]) -> BaseException | None:
+    """Return an internal error if there is one, else a ``ConnectionClosed`` if there is one."""
+    exceptions = [exc for exc in raised if exc is not None]
+    return min(exceptions, key=lambda exc: isinstance(exc, ConnectionClosed), default=None)
 
 
 class Scenario(NamedTuple):
@@ -19,7 +48,7 @@ class Scenario(NamedTuple):
     """What happens, for a person."""
 
     end_connection: Callable[[str], Outcome]
-    """Opens a connection, ends it and tells what came of it; takes one of SIDES."""
+    """Opens a connection, ends it and returns what came of it; takes one of SIDES."""
 
     without_fix: type[BaseException]
     """What comes out of one of the threads without the fix."""

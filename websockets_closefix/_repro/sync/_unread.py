@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
 
+from websockets.exceptions import ConnectionClosedError
+
 from ..ends import keep_sending, opened
-from ..observing import PATIENCE, Outcome, is_unread, observe, wait_until
+from ..observing import is_unread, observe
 from ..peers import messages, reset_on_close, stay_silent
+from ..scenario import Hangs, Outcome, Scenario
+from ..waiting import PATIENCE, wait_until
 
 
-def close_unread(side: str, count: int) -> Outcome:
-    """Close while ``count`` messages are unread and the peer is silent."""
+def scenarios(bug: str, situation: str, count: int) -> tuple[Scenario, ...]:
+    """Return what reproduces a bug that is met while ``count`` messages are unread."""
+    return (
+        Scenario(bug, f"close(), {situation}", functools.partial(close, count=count), Hangs),
+        Scenario(
+            bug,
+            f"send() after a reset, {situation}",
+            functools.partial(send, count=count),
+            Hangs,
+            ConnectionClosedError,
+            # A reader thread that isn't stuck may be the first to meet the reset, and only the
+            # newest releases tell send() of it.
+            (BrokenPipeError, ConnectionResetError, type(None)),
+        ),
+    )
+
+
+def close(side: str, count: int) -> Outcome:
+    """Close while messages are unread and the peer is silent."""
 
     def flood(sock: socket.socket) -> None:
         sock.sendall(messages(count, mask=side == "server"))
@@ -22,8 +44,8 @@ def close_unread(side: str, count: int) -> Outcome:
         return observe(websocket, websocket.close)
 
 
-def send_unread(side: str, count: int) -> Outcome:
-    """Send while ``count`` messages are unread and the peer has reset the connection."""
+def send(side: str, count: int) -> Outcome:
+    """Send while messages are unread and the peer has reset the connection."""
     reader_waits = threading.Event()
 
     def flood_then_reset(sock: socket.socket) -> None:

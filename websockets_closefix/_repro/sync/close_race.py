@@ -1,8 +1,8 @@
 """
 websockets 13.1, 14.0 and 14.1: two threads close at once, and one overtakes the other.
 
-A thread is held between the two lines of ``close_socket`` that ought to be one; whoever comes
-second meets the assertion.
+A thread is held between the two lines of ``close_socket`` that ought to be one; the second thread
+meets the assertion.
 
 """
 
@@ -15,9 +15,9 @@ from websockets.exceptions import ConnectionClosedError
 
 from ..ends import open_connection, opened
 from ..holding import HoldingSocket, logger_that_holds_caller, logger_that_holds_reader
-from ..observing import Outcome, observe
+from ..observing import observe
 from ..peers import stay_silent
-from ..scenario import Scenario
+from ..scenario import Outcome, Scenario
 
 
 def close(side: str) -> Outcome:
@@ -49,7 +49,7 @@ def close_held(websocket: Any, caller_at_eof: threading.Event) -> Outcome:
     Close, the caller being the first to come to the end of the stream.
 
     ``close()`` gives a silent peer up and is held, inside ``receive_eof()``, when the stream has
-    ended but the state isn't CLOSED yet; meanwhile the reader thread closes the socket too.
+    ended but the state isn't CLOSED yet; meanwhile the reader thread closes the socket, too.
 
     """
     websocket.socket.recv_waits_for = caller_at_eof
@@ -60,10 +60,10 @@ def send_torn(
     websocket: Any, reader_at_eof: threading.Event, caller_done: threading.Event
 ) -> Outcome:
     """
-    Send through a socket that is torn, once the reader thread is at the end of the stream.
+    Fail to send, once the reader thread is at the end of the stream.
 
-    ``send()`` fails and hangs the socket up, which wakes the reader thread; that one is held when
-    the stream has ended but the state isn't CLOSED yet; meanwhile the caller closes the socket.
+    ``send()`` shuts the socket down, which wakes the reader thread. That one is held when the
+    stream has ended but the state isn't CLOSED yet; meanwhile the caller closes the socket.
 
     """
 

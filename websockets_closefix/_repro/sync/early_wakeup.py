@@ -13,9 +13,10 @@ from typing import Any, Callable
 from websockets.exceptions import ConnectionClosedError
 
 from ..ends import opened
-from ..observing import Outcome, observe, wait_until
+from ..observing import observe
 from ..peers import stay_silent
-from ..scenario import Scenario
+from ..scenario import Outcome, Scenario
+from ..waiting import wait_until
 
 
 def recv(side: str) -> Outcome:

@@ -13,9 +13,10 @@ from typing import Any
 
 from .. import holding
 from ..ends import opened
-from ..observing import Outcome, observe, wait_until
+from ..observing import observe
 from ..peers import stay_silent
-from ..scenario import Scenario
+from ..scenario import Outcome, Scenario
+from ..waiting import wait_until
 
 
 def close(side: str) -> Outcome:
@@ -23,15 +24,12 @@ def close(side: str) -> Outcome:
     with opened(side, stay_silent, close_timeout=0.1) as websocket:
         waiter = ping(websocket)
         set_waiter = waiter.set
-        is_first = True
 
         def set_and_hold() -> None:
-            nonlocal is_first
+            waiter.set = set_waiter  # hold the first thread alone
             set_waiter()
-            if is_first:
-                is_first = False
-                with contextlib.suppress(TimeoutError):
-                    wait_until(lambda: not pending_pings(websocket), holding.HOLD)
+            with contextlib.suppress(TimeoutError):
+                wait_until(lambda: not pending_pings(websocket), holding.HOLD)
 
         waiter.set = set_and_hold
         return observe(websocket, websocket.close)

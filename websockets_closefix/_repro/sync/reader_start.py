@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake
 from websockets.sync.client import ClientConnection
@@ -17,10 +17,11 @@ from websockets.sync.server import ServerConnection
 
 from .. import holding
 from ..ends import open_connection, server
-from ..holding import quiet_logger
-from ..observing import Caller, Hangs, Outcome, ends, free, thread_exceptions, wait_until
+from ..logs import quiet_logger
+from ..observing import Caller, ends, free, thread_exceptions
 from ..peers import reset_on_close
-from ..scenario import Scenario
+from ..scenario import Hangs, Outcome, Scenario
+from ..waiting import wait_until
 
 
 class OpeningOutcome(Outcome):
@@ -30,16 +31,9 @@ class OpeningOutcome(Outcome):
 
     @property
     def leaked(self) -> bool:
-        """Whether it is anything but what ``connect()`` raises when nobody wants to talk to it."""
+        """Whether it is anything but what ``connect()`` raises when a peer turns it away."""
         turned_away = (ConnectionClosed, InvalidHandshake, EOFError, OSError, type(None))
         return not isinstance(self.caller, turned_away) or self.reader is not None
-
-
-class Opening(NamedTuple):
-    """A connection that is being opened, and the thread that does it."""
-
-    websocket: Any
-    thread: threading.Thread
 
 
 class SlowToInit:
@@ -55,33 +49,39 @@ class SlowToInit:
         super().__setattr__(name, value)
 
 
-def reset_while_opening(side: str) -> Outcome:
-    """Reset a connection before the opening handshake."""
-    openings: list[Opening] = []
-    base, open_end = {
-        "client": (ClientConnection, connect_to_reset),
-        "server": (ServerConnection, serve_reset),
-    }[side]
+def connect(_: str) -> Outcome:
+    """Connect to a peer that has reset the connection already."""
+    return open_slowly(ClientConnection, connect_to_reset)
 
-    class Connection(SlowToInit, base):  # type: ignore[valid-type, misc]
+
+def accept(_: str) -> Outcome:
+    """Serve a client that resets the connection at once; nothing is raised to anybody."""
+    return open_slowly(ServerConnection, serve_reset)
+
+
+def open_slowly(base: Any, open_with: Any) -> Outcome:
+    """Open a connection whose ``__init__`` is slow."""
+    opened_in: dict[Any, threading.Thread] = {}
+
+    class Connection(SlowToInit, base):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            openings.append(Opening(self, threading.current_thread()))
+            opened_in[self] = threading.current_thread()
             super().__init__(*args, **kwargs)
 
     def is_reader(thread: threading.Thread | None) -> bool:
-        return any(thread is opening.websocket.recv_events_thread for opening in openings)
+        return any(thread is websocket.recv_events_thread for websocket in opened_in)
 
-    caller = Caller(lambda: open_end(Connection, openings))
+    caller = Caller(lambda: open_with(Connection, opened_in))
     with thread_exceptions(is_reader) as raised:
         caller.start()
         hangs = not ends(caller)
-        for opening in openings:
-            free(opening.websocket)
+        for websocket in opened_in:
+            free(websocket)
         caller.join()
     return OpeningOutcome(Hangs() if hangs else caller.raised, next(iter(raised), None))
 
 
-def connect_to_reset(connection_class: type, _: list[Opening]) -> None:
+def connect_to_reset(connection_class: type, _: object) -> None:
     """Connect to a peer that has reset the connection already."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sock = socket.create_connection(listener.getsockname())
@@ -93,38 +93,35 @@ def connect_to_reset(connection_class: type, _: list[Opening]) -> None:
         )
 
 
-def serve_reset(connection_class: type, openings: list[Opening]) -> None:
-    """Serve a client that resets the connection; of that, nobody is told."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = server(
+def serve_reset(connection_class: type, opened_in: dict[Any, threading.Thread]) -> None:
+    """Serve a client that resets the connection."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        server(
             lambda websocket: None,
             sock=listener,
             create_connection=connection_class,
             logger=quiet_logger(),
-        )
-        with serving:
-            sock = socket.create_connection(listener.getsockname())
-            reset_on_close(sock)
-            sock.close()
-            wait_until(lambda: openings)
-            openings[0].thread.join()
+        ),
+    ):
+        sock = socket.create_connection(listener.getsockname())
+        reset_on_close(sock)
+        sock.close()
+        wait_until(lambda: opened_in)
+        next(iter(opened_in.values())).join()
 
 
 SCENARIOS = (
     Scenario(
         "sync.reader_start",
         "reset while connecting",
-        reset_while_opening,
+        connect,
         AttributeError,
         ConnectionClosedError,
         (BrokenPipeError, ConnectionResetError, type(None)),
         sides=("client",),
     ),
     Scenario(
-        "sync.reader_start",
-        "reset while accepting",
-        reset_while_opening,
-        AttributeError,
-        sides=("server",),
+        "sync.reader_start", "reset while accepting", accept, AttributeError, sides=("server",)
     ),
 )

@@ -1,75 +1,59 @@
 """
 A storm: many connections that the peer resets while each is used by three threads.
 
-Nothing is held and nothing is forced, so whether a bug shows is left to chance; on Linux, that of
-the close race (1558) shows in a connection out of twenty.
+Nothing is held, so whether a bug shows is left to chance; on Linux, the close race (1558) shows in
+one connection out of twenty.
 
 """
 
 from __future__ import annotations
 
-import contextlib
 import random
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from ..ends import keep_sending, opened
-from ..observing import Outcome, observe
+from ..observing import observe
 from ..peers import messages, reset_on_close
+from ..scenario import Outcome
 
 CONNECTIONS = 300
-AT_A_TIME = 8
-"""Connections that are open at the same time; with one at a time it takes longer, with many less
-comes out."""
-
 TIME_LIMIT = 10.0
 """Seconds after which no more connections are opened."""
 
 
 def storm() -> list[Outcome]:
-    """Have connections reset by the peer while two threads send and one receives."""
+    """Have the peer reset connections while two threads send and one receives."""
+    outcomes: list[Outcome] = []
     deadline = time.monotonic() + TIME_LIMIT
-    with frequent_switches(), ThreadPoolExecutor(AT_A_TIME) as pool:
-        outcomes = pool.map(lambda _: use_until_reset(deadline), range(CONNECTIONS))
-        return [outcome for outcome in outcomes if outcome is not None]
+    switch_interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that seconds show what takes days in production
+    try:
+        while len(outcomes) < CONNECTIONS and time.monotonic() < deadline:
+            outcomes.append(use_until_reset())
+    finally:
+        sys.setswitchinterval(switch_interval)
+    return outcomes
 
 
-def use_until_reset(deadline: float) -> Outcome | None:
-    """Send from two threads and receive in a third, unless the deadline has passed."""
-    if time.monotonic() > deadline:
-        return None
+def use_until_reset() -> Outcome:
+    """Send in two threads and receive in a third until the connection ends."""
     with opened("client", stream_then_reset, close_timeout=0.1) as websocket:
 
         def send() -> None:
             keep_sending(websocket)
 
-        return observe(websocket, lambda: keep_receiving(websocket), send, send)
+        def receive() -> None:
+            while True:
+                websocket.recv()
 
-
-def keep_receiving(websocket: Any) -> None:
-    """Receive until the connection ends."""
-    while True:
-        websocket.recv()
+        return observe(websocket, receive, send, send)
 
 
 def stream_then_reset(sock: socket.socket) -> None:
-    """Send messages for a while, read nothing, and reset the connection."""
-    deadline = time.monotonic() + random.uniform(0.002, 0.02)
+    """Send messages for a few milliseconds, read nothing, and reset the connection."""
+    deadline = time.monotonic() + random.uniform(0.001, 0.004)
     while time.monotonic() < deadline:
         sock.sendall(messages(3, mask=False))
     reset_on_close(sock)
-
-
-@contextlib.contextmanager
-def frequent_switches() -> Iterator[None]:
-    """Have Python switch threads so often that a second shows what takes days in production."""
-    switch_interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(switch_interval)
