@@ -9,11 +9,12 @@ import pytest
 import wrapt
 from websockets.sync import connection as connection_module
 from websockets.sync.connection import Connection
+from websockets_closefix._layers import is_ours, layers
 
 import websockets_closefix
-from websockets_closefix import _detect, _repro, _patch
+from websockets_closefix import _detect, _patch
 from websockets_closefix._fixes import FIXES
-from websockets_closefix._layers import is_ours, layers
+from websockets_closefix._repro.sync import close_race
 
 from .conftest import bugs_of_the_release, has_bug, has_none
 
@@ -164,8 +165,7 @@ def test_foreign_patch_below_is_wrapped(without_shim, patch, owner, name):
 
 
 def send_outcome():
-    with _repro.peer(_repro.stay_silent) as uri:
-        return type(_repro.reader_held(uri).caller).__name__
+    return type(close_race.send("client").caller).__name__
 
 
 @pytest.fixture

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 
 import pytest
 from websockets.sync.connection import Connection
 
-from websockets_closefix._repro import ends as ends_module
-from websockets_closefix._repro import (
-    keep_sending,
-    observe,
-    opened,
-    stay_silent,
-    thread_exceptions,
-    wait_until,
-)
+from websockets_closefix._repro.peers import stay_silent
+from websockets_closefix._repro.sync import ends as ends_module
 from websockets_closefix._repro.sync import storm
+from websockets_closefix._repro.sync.ends import keep_sending, opened
+from websockets_closefix._repro.sync.observing import observe, thread_exceptions
+from websockets_closefix._repro.waiting import wait_until
 
-from .conftest import bugs_of_the_release, has_bug
+from .conftest import ROOT, bugs_of_the_release, has_bug
 
 SHOWN_BY_THE_STORM = {"sync.close_race", "sync.early_wakeup", "sync.unread_message"}
 
@@ -90,3 +87,19 @@ def test_other_threads_are_left_to_the_excepthook_that_was_there(monkeypatch):
     assert raised == []
     [args] = heard
     assert (args.exc_type, args.thread) == (ZeroDivisionError, thread)
+
+
+IMPORTED = """
+import sys
+from _repro import scenarios_of
+print("websockets.sync" in sys.modules)
+print(len(scenarios_of("websockets.sync")) > 0, "websockets.sync" in sys.modules)
+print(any(name in sys.modules for name in ("_repro.asyncio", "_repro.legacy")))
+print("websockets_closefix" in sys.modules)
+"""
+
+
+def test_scenarios_import_one_implementation_and_nothing_of_the_shim(python):
+    paths = [str(ROOT / "websockets_closefix"), str(ROOT)]
+    lines = python(IMPORTED, PYTHONPATH=os.pathsep.join(paths)).stdout.splitlines()
+    assert lines == ["False", "True True", "False", "False"]

@@ -20,18 +20,16 @@ from .._status import Status
 
 
 class Row(NamedTuple):
-    """How the connections of one scenario ended."""
+    """How the connections of one scenario ended; the storm has no ``bug`` of its own."""
 
     bug: str | None
-    """Name of the bug that it reproduces; :obj:`None` for the storm."""
-
     scenario: str
     without: list[Outcome]
     with_shim: list[Outcome]
 
 
 class Report(NamedTuple):
-    """What :func:`verify` saw."""
+    """What :func:`verify` saw, and the status of the shim while it was on."""
 
     status: Status
     rows: list[Row]
@@ -48,26 +46,23 @@ def verify() -> Report:
 
     A connection that hangs is freed, and the shim is left as it was found.
 
-    Returns:
-        The status of the shim while it was on, and how every connection ended.
-
     Raises:
         ImportError: If websockets can't be imported.
 
     """
     was_wanted = _state.is_wanted()
     import_websockets()
-    scenarios = list(plan())
+    steps = list(plan())
     try:
         websockets_closefix.unapply()
-        without = [run(each, "without the shim") for each in scenarios]
+        without = [run(step, "without the shim") for step in steps]
         websockets_closefix.apply()
-        with_shim = [run(each, "with the shim") for each in scenarios]
+        with_shim = [run(step, "with the shim") for step in steps]
         status = websockets_closefix.status()
     finally:
         (websockets_closefix.apply if was_wanted else websockets_closefix.unapply)()
-    names = [(bug, name) for bug, name, _ in scenarios]
-    return Report(status, [Row(*name, *ends) for name, *ends in zip(names, without, with_shim)])
+    ends = zip(steps, without, with_shim)
+    return Report(status, [Row(bug, scenario, *both) for (bug, scenario, _), *both in ends])
 
 
 def import_websockets() -> None:
@@ -99,68 +94,38 @@ def plan() -> Iterator[Step]:
 
 def run(step: Step, when: str) -> list[Outcome]:
     """Run a scenario; say so, if there is a terminal."""
-    _, name, end_connections = step
+    _, scenario, end_connections = step
     if sys.stderr.isatty():
-        print(f"{when}: {name}", file=sys.stderr, flush=True)
+        print(f"{when}: {scenario}", file=sys.stderr, flush=True)
     return end_connections()
 
 
 def as_text(report: Report) -> str:
     """Lay the report out for a person."""
-    status = f"{report.status.state}: {report.status}"
-    if not report.rows:
-        return status
-    return f"{as_table(report.rows)}\n\n{status}\n{conclusion(report)}"
+    lines = []
+    for row in report.rows:
+        lines += [
+            f"{row.bug}: {row.scenario}" if row.bug else row.scenario,
+            f"    without the shim: {summary(row.without)}",
+            f"    with the shim:    {summary(row.with_shim)}",
+        ]
+    return "\n".join([*lines, f"{report.status.state}: {report.status}", *conclusion(report)])
 
 
-def conclusion(report: Report) -> str:
-    """Say in one line what came of it."""
-    if not report.leaked:
-        how = " with the shim" if report.status.state == "applied" else ""
-        return f"every connection ended properly{how}"
+def conclusion(report: Report) -> Iterator[str]:
+    """Say in one line what came of it, if anything was run."""
     leaking = {row.bug for row in report.rows if any(outcome.leaked for outcome in row.with_shim)}
     not_fixed = [
         f"{bug.name} is {bug.state}"
         for bug in report.status.bugs
         if bug.state != "applied" and leaking & {bug.name, None}  # the storm meets any bug
     ]
-    why = f": {', '.join(not_fixed)}" if not_fixed else " although the shim is on"
-    return f"{report.leaked} connection(s) didn't end properly{why}"
-
-
-def as_table(rows: list[Row]) -> str:
-    """Set out the scenarios as rows."""
-    lines = [
-        ["bug", "scenario", "without the shim", "with the shim"],
-        *([row.bug or "", row.scenario, cell(row.without), cell(row.with_shim)] for row in rows),
-    ]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def cell(outcomes: list[Outcome]) -> str:
-    """Say what came out of the application's threads, and of reader threads if anything did."""
-    caller, reader = (
-        ", ".join(f"{count} x {name}" if len(names) > 1 else name for name, count in names.items())
-        for names in counts(outcomes).values()
-    )
-    return caller if reader == "ends" else f"{caller}; reader thread: {reader}"
-
-
-def counts(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
-    """Count what came out of the application's threads and of reader threads."""
-    return {
-        "caller": Counter(outcome_name(outcome.caller, "returns") for outcome in outcomes),
-        "reader": Counter(outcome_name(outcome.reader, "ends") for outcome in outcomes),
-    }
-
-
-def outcome_name(exc: BaseException | None, normally: str) -> str:
-    """Name what ended a thread: an exception's type, ``hangs``, or what it does normally."""
-    if exc is None:
-        return normally
-    return "hangs" if isinstance(exc, Hangs) else type(exc).__name__
+    if report.leaked:
+        why = f": {', '.join(not_fixed)}" if not_fixed else " although the shim is on"
+        yield f"{report.leaked} connection(s) didn't end properly{why}"
+    elif report.rows:
+        how = " with the shim" if report.status.state == "applied" else ""
+        yield f"every connection ended properly{how}"
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -170,12 +135,30 @@ def as_json(report: Report) -> dict[str, Any]:
         "bugs": [bug._asdict() for bug in report.status.bugs],
         "leaked": report.leaked,
         "scenarios": [
-            {
-                "bug": row.bug,
-                "scenario": row.scenario,
-                "without": counts(row.without),
-                "with": counts(row.with_shim),
-            }
-            for row in report.rows
+            {"bug": bug, "scenario": name, "without": counts(without), "with": counts(with_shim)}
+            for bug, name, without, with_shim in report.rows
         ],
     }
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """Say what came out of the application's threads, and in the background if anything did."""
+    caller, reader = (
+        ", ".join(f"{count} x {name}" if len(names) > 1 else name for name, count in names.items())
+        for names in counts(outcomes).values()
+    )
+    return caller if reader == "ends" else f"{caller}; in the background: {reader}"
+
+
+def counts(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
+    """Count what the application met, and what the reader thread or the event loop did."""
+    callers = Counter(outcome_name(outcome.caller, "returns") for outcome in outcomes)
+    readers = Counter(outcome_name(outcome.reader, "ends") for outcome in outcomes)
+    return {"caller": dict(callers.most_common()), "reader": dict(readers.most_common())}
+
+
+def outcome_name(exc: BaseException | None, normally: str) -> str:
+    """Name what ended a thread: an exception's type, ``hangs``, or what it does normally."""
+    if exc is None:
+        return normally
+    return "hangs" if isinstance(exc, Hangs) else type(exc).__name__

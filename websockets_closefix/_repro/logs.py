@@ -7,26 +7,14 @@ from typing import Any, Callable
 
 
 def quiet_logger() -> logging.Logger:
-    """
-    Return a logger that drops what it is given.
-
-    On every release, data that arrive while a connection closes are logged as an "unexpected
-    internal error".
-
-    """
+    """Return a logger that drops what it is given: no release closes without errors in its log."""
     logger = logging.Logger(__name__, logging.CRITICAL)
     logger.addHandler(logging.NullHandler())
     return logger
 
 
 def tapped_logger(tap: Callable[[Any], bool]) -> logging.Logger:
-    """
-    Return a DEBUG logger that shows each record to ``tap``, in the thread that logs.
-
-    ``tap`` is a filter, since a handler is called under its lock: a thread that is held there would
-    hold the other at its next log line, too.
-
-    """
+    """Return a DEBUG logger that shows each record to ``tap``, in the thread that logs."""
     logger = logging.Logger(__name__, logging.DEBUG)
-    logger.addFilter(tap)
+    logger.addFilter(tap)  # a handler is called under a lock, where one thread would hold another
     return logger

@@ -26,11 +26,6 @@ class Outcome(NamedTuple):
         closed = self.caller is None or isinstance(self.caller, ConnectionClosed)
         return not closed or self.reader is not None
 
-    @property
-    def hangs(self) -> bool:
-        """Whether a thread had to be freed."""
-        return isinstance(self.caller, Hangs) or isinstance(self.reader, Hangs)
-
 
 def worst(raised: Iterable[BaseException | None]) -> BaseException | None:
     """Return an internal error if there is one, else a ``ConnectionClosed`` if there is one."""
@@ -39,28 +34,27 @@ def worst(raised: Iterable[BaseException | None]) -> BaseException | None:
 
 
 class Scenario(NamedTuple):
-    """A way to end connections that meets a bug every time."""
+    """
+    A way to end connections that meets a bug every time.
+
+    Attributes:
+        bug: Name of the fix of the bug.
+        name: What happens, for a person.
+        end_connection: Opens a connection, ends it and returns what came of it; takes a side.
+        without_fix: What comes out of one of the threads without the fix.
+        with_fix: What comes out of the caller with it; :obj:`None` where it returns normally.
+        causes: Types that the cause of that exception may have.
+        sides: The sides that can meet it.
+
+    """
 
     bug: str
-    """Name of the fix of the bug."""
-
     name: str
-    """What happens, for a person."""
-
     end_connection: Callable[[str], Outcome]
-    """Opens a connection, ends it and returns what came of it; takes one of SIDES."""
-
     without_fix: type[BaseException]
-    """What comes out of one of the threads without the fix."""
-
     with_fix: type[BaseException] | None = None
-    """What comes out of the caller with it; :obj:`None` where it returns normally."""
-
     causes: tuple[type, ...] = ()
-    """Types that the cause of that exception may have."""
-
     sides: tuple[str, ...] = SIDES
-    """The sides that can meet it."""
 
     def on_each_side(self) -> list[Outcome]:
         """End a connection on each side."""

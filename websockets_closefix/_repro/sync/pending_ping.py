@@ -8,37 +8,30 @@ The first is held while it goes through them, until the second has dropped them.
 from __future__ import annotations
 
 import contextlib
-import inspect
 from typing import Any
 
-from .. import holding
-from ..ends import opened
-from ..observing import observe
 from ..peers import stay_silent
 from ..scenario import Outcome, Scenario
 from ..waiting import wait_until
+from . import holding
+from .ends import opened
+from .observing import observe
 
 
 def close(side: str) -> Outcome:
-    """Close while a ping is pending."""
+    """Close while a ping is pending, sent as keepalive does."""
     with opened(side, stay_silent, close_timeout=0.1) as websocket:
-        waiter = ping(websocket)
+        waiter = websocket.ping(ack_on_close=True)
         set_waiter = waiter.set
 
         def set_and_hold() -> None:
-            waiter.set = set_waiter  # hold the first thread alone
+            waiter.set = set_waiter  # the second thread isn't held
             set_waiter()
             with contextlib.suppress(TimeoutError):
                 wait_until(lambda: not pending_pings(websocket), holding.HOLD)
 
         waiter.set = set_and_hold
         return observe(websocket, websocket.close)
-
-
-def ping(websocket: Any) -> Any:
-    """Send a ping as keepalive does: from 15.0 on, it is acknowledged when the connection ends."""
-    parameters = inspect.signature(websocket.ping).parameters
-    return websocket.ping(**({"ack_on_close": True} if "ack_on_close" in parameters else {}))
 
 
 def pending_pings(websocket: Any) -> Any:

@@ -13,14 +13,13 @@ import socket
 import sys
 import time
 
-from ..ends import keep_sending, opened
-from ..observing import observe
 from ..peers import messages, reset_on_close
 from ..scenario import Outcome
+from .ends import keep_sending, opened
+from .observing import observe
 
 CONNECTIONS = 300
-TIME_LIMIT = 10.0
-"""Seconds after which no more connections are opened."""
+TIME_LIMIT = 10.0  # seconds after which no more connections are opened
 
 
 def storm() -> list[Outcome]:

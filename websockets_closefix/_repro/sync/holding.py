@@ -9,7 +9,7 @@ import socket
 import threading
 from typing import Any
 
-from .logs import tapped_logger
+from ..logs import tapped_logger
 
 HOLD = 0.5
 """Seconds to hold a thread at most; less than a repair waits for another thread."""
@@ -18,7 +18,7 @@ HOLD = 0.5
 class HoldingSocket(socket.socket):
     """A socket in which a thread can be held, up to HOLD, and in which sending can fail."""
 
-    torn = False
+    sendall_fails = False
     recv_waits_for: threading.Event | None = None
     shutdown_waits_for: threading.Event | None = None
 
@@ -40,7 +40,7 @@ class HoldingSocket(socket.socket):
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Fail as on a connection that the peer has closed."""
-        if self.torn:
+        if self.sendall_fails:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         super().sendall(data, flags)
 

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Callable
 
-from .scenario import Hangs, Outcome, worst
-from .waiting import HANG, PATIENCE
+from .. import waiting
+from ..scenario import Hangs, Outcome, worst
+from ..waiting import PATIENCE
 
 
 class Caller(threading.Thread):
@@ -30,11 +31,10 @@ class Caller(threading.Thread):
 
 def observe(websocket: Any, *acts: Callable[[], object]) -> Outcome:
     """
-    Call each of ``acts`` in a thread, and free what hangs.
+    Call each of ``acts`` in a thread, then close the connection by force if it is still open.
 
     Returns:
-        The worst of what they raised, and what the reader thread raised until it ended. If the
-        connection is still open after that, it is closed by force.
+        The worst of what they raised, and what the reader thread raised until it ended.
 
     """
     callers = [Caller(act) for act in acts]
@@ -42,10 +42,10 @@ def observe(websocket: Any, *acts: Callable[[], object]) -> Outcome:
         try:
             for caller in callers:
                 caller.start()
-            hanging = [caller for caller in callers if not ends(caller)]
+            hanging = [caller for caller in callers if not has_ended(caller)]
             # If a caller hangs, the reader thread has had the same time.
-            reader_hangs = websocket.socket.fileno() == -1 and not ends(
-                websocket.recv_events_thread, 0 if hanging else HANG
+            reader_hangs = websocket.socket.fileno() == -1 and not has_ended(
+                websocket.recv_events_thread, 0 if hanging else waiting.HANG
             )
         finally:
             free(websocket)
@@ -56,9 +56,9 @@ def observe(websocket: Any, *acts: Callable[[], object]) -> Outcome:
     return Outcome(worst(caller.raised for caller in callers), reader)
 
 
-def ends(thread: threading.Thread, timeout: float | None = None) -> bool:
+def has_ended(thread: threading.Thread, timeout: float | None = None) -> bool:
     """Wait for a thread to end, for HANG seconds by default, and tell whether it has."""
-    thread.join(HANG if timeout is None else timeout)
+    thread.join(waiting.HANG if timeout is None else timeout)
     return not thread.is_alive()
 
 
@@ -86,27 +86,18 @@ def is_waiting_for_recv(websocket: Any) -> bool:
 
 
 def is_unread(websocket: Any, count: int) -> bool:
-    """
-    Tell whether ``count`` messages, sent at once, have been received, as far as they fit.
-
-    Up to 13.1, the first is all that does.
-
-    """
+    """Tell whether ``count`` messages, sent at once, have come; up to 13.1, only one does."""
     frames = getattr(websocket.recv_messages, "frames", None)  # from 14.0 on
     return is_waiting_for_recv(websocket) if frames is None else frames.qsize() == count
 
 
-def reader_exceptions(
-    reader: threading.Thread,
-) -> contextlib.AbstractContextManager[list[BaseException]]:
+def reader_exceptions(reader: threading.Thread) -> Any:
     """Collect what ends the thread ``reader`` instead of printing it."""
     return thread_exceptions(lambda thread: thread is reader)
 
 
 @contextlib.contextmanager
-def thread_exceptions(
-    of: Callable[[threading.Thread | None], bool],
-) -> Iterator[list[BaseException]]:
+def thread_exceptions(of: Callable[[Any], bool]) -> Iterator[list[BaseException]]:
     """Collect what ends some threads instead of printing it."""
     raised: list[BaseException] = []
 
