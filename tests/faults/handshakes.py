@@ -17,7 +17,8 @@ from websockets.server import ServerProtocol
 from websockets.sync.client import ClientConnection
 from websockets.sync.server import ServerConnection
 
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import reset_on_close, stay_silent
+from websockets_closefix._repro.sync.ends import open_connection
 
 from ..peers import server, uri_of
 from .bounded import PATIENCE
@@ -60,7 +61,7 @@ def client_is_reset(*, once_it_asks):
     def answer(sock):
         if once_it_asks:
             sock.recv(65536)
-        _repro.reset_on_close(sock)
+        reset_on_close(sock)
 
     return fail_to_connect(answer)
 
@@ -85,7 +86,7 @@ def fail_to_connect(answer):
         thread = threading.Thread(target=accept)
         thread.start()
         try:
-            _repro.open_connection(
+            open_connection(
                 uri_of(listener, secure=False),
                 close_timeout=CLOSE_TIMEOUT,
                 create_connection=Connection,
@@ -135,10 +136,10 @@ def fail_to_serve(request, *, reset=False, **serve_kwargs):
         with socket.create_connection(address, timeout=PATIENCE) as sock:
             sock.sendall(request)
             if reset:
-                _repro.reset_on_close(sock)
+                reset_on_close(sock)
             else:
                 with contextlib.suppress(ConnectionResetError):
-                    _repro.stay_silent(sock)
+                    stay_silent(sock)
         return ended.get(timeout=PATIENCE)
 
 

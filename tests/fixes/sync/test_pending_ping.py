@@ -6,8 +6,12 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from websockets_closefix import _detect, _repro
-from websockets_closefix._repro import opened, stay_silent
+from websockets_closefix import _detect
+from websockets_closefix._repro.peers import stay_silent
+from websockets_closefix._repro.sync import pending_ping
+from websockets_closefix._repro.sync.ends import opened
+from websockets_closefix._repro.sync.observing import observe
+from websockets_closefix._repro.waiting import wait_until
 
 from ...conftest import installed_release
 
@@ -21,7 +25,7 @@ def closed_with(*pings):
     """Return what waits for some pings, one of each kind, once the connection is closed."""
     with opened("client", stay_silent, close_timeout=0.1, ping_interval=None) as websocket:
         waiters = [websocket.ping(ack_on_close=ack_on_close) for ack_on_close in pings]
-        assert _repro.observe(websocket, websocket.close) == (None, None)
+        assert observe(websocket, websocket.close) == (None, None)
         assert websocket.protocol.state is State.CLOSED
         with pytest.raises(ConnectionClosed) as raised:
             websocket.recv()
@@ -41,8 +45,8 @@ def test_keepalive_thread_ends_with_the_connection():
     with opened(
         "client", stay_silent, close_timeout=0.1, ping_interval=0.01, ping_timeout=None
     ) as websocket:
-        _repro.wait_until(lambda: _repro.sync.pending_ping.pending_pings(websocket))
-        assert _repro.observe(websocket, websocket.close) == (None, None)
+        wait_until(lambda: pending_ping.pending_pings(websocket))
+        assert observe(websocket, websocket.close) == (None, None)
         websocket.keepalive_thread.join(5)
         assert not websocket.keepalive_thread.is_alive()
 
