@@ -1,12 +1,9 @@
 """
 Switches the shim on in a program that ``websockets-closefix run`` started, and in its subprocesses.
 
-``run`` puts this folder on ``PYTHONPATH``, which reaches every Python that the program starts: of
-another environment, or of another release, hence nothing here that Python 2 couldn't compile. Then
-it imports the next ``sitecustomize`` on ``sys.path``, the program's or another launcher's.
-
-Another launcher may execute this file in the namespace of its own ``sitecustomize``, as New Relic's
-does: so nothing here has a name that could be one of theirs.
+``run`` puts this folder on ``PYTHONPATH``, which reaches every Python that the program starts, also
+those older than 3.9, hence nothing here that Python 2 couldn't compile. Another launcher, as New
+Relic's, may execute this file in the namespace of its own ``sitecustomize``, hence the names.
 
 """
 

@@ -93,7 +93,9 @@ def enable(folder: Path) -> list[str]:
         for name, text in FILES.items()
     ]
     lines.append(f"every new Python process of this environment{of_user} has the shim")
-    return lines if found.state == "applied" else [*lines, f"{found.state}: {found.detail}"]
+    if found["state"] != "applied":
+        lines.append(f"{found['state']}: {found['detail']}")
+    return lines
 
 
 def disable(folder: Path) -> list[str]:
@@ -121,7 +123,7 @@ def disable(folder: Path) -> list[str]:
 def ask_new_process() -> Findings:
     """Ask a process that hasn't this one's PYTHONPATH, as a service may not have it."""
     found = ask({key: value for key, value in os.environ.items() if key != "PYTHONPATH"})
-    if found.switched_on_by is None:
+    if found["switched_on_by"] is None:
         raise refusal(
             f"a new process of {sys.executable} doesn't find websockets_closefix as it starts, "
             "unless PYTHONPATH leads to it: install websockets-closefix into that environment, or, "

@@ -13,13 +13,13 @@ import sysconfig
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import websockets_closefix
 
 from .. import _state
 from .._fixes import every_fix
-from .._status import BugStatus, Status, names
+from .._status import Status, names
 from .run import BOOTSTRAP
 
 # The folder of this package comes last, so that there is an answer even where the environment
@@ -36,40 +36,8 @@ MARK = "websockets-closefix found: "
 
 TIMEOUT = 60.0
 
-
-class Findings(NamedTuple):
-    """The keys and values that ``status --json`` prints; docs/commands.md explains them."""
-
-    state: str
-    detail: str
-    python: str
-    python_version: str
-    site_packages: str
-    pythonpath: str | None
-    version: str
-    switched_on_by: str | None
-    websockets_version: str | None
-    websockets_location: str | None
-    wrapt_version: str | None
-    implementations: list[str]
-    bugs: list[BugStatus]
-    unknown_skips: list[str]
-
-    @property
-    def is_safe(self) -> bool:
-        """Whether closing is safe for a program of the environment, as far as it is wanted."""
-        return self.state in ("applied", "not-affected", "skipped")
-
-    def as_json(self) -> str:
-        """Write one object; a bug is an object in it."""
-        return json.dumps(
-            {**self._asdict(), "bugs": [bug._asdict() for bug in self.bugs]}, indent=2
-        )
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Findings:
-        """Undo :meth:`as_json`."""
-        return cls(**{**found, "bugs": [BugStatus(**bug) for bug in found["bugs"]]})
+Findings = dict[str, Any]
+"""What ``status --json`` prints; docs/commands.md explains its keys."""
 
 
 def ask(environ: Mapping[str, str]) -> Findings:
@@ -108,7 +76,8 @@ def ask(environ: Mapping[str, str]) -> Findings:
             f"a new process of {sys.executable} ended without an answer, with exit code "
             f"{result.returncode} ({reason}): see what it imports as it starts"
         )
-    return Findings.from_json(json.JSONDecoder().raw_decode(text)[0])
+    found: Findings = json.JSONDecoder().raw_decode(text)[0]
+    return found
 
 
 def refusal(sentence: str) -> SystemExit:
@@ -118,7 +87,7 @@ def refusal(sentence: str) -> SystemExit:
 
 def answer(is_switched_on: bool) -> None:
     """Print what there is to find out; called in the new process."""
-    print(f"\n{MARK}{find(is_switched_on).as_json()}", flush=True)
+    print(f"\n{MARK}{json.dumps(find(is_switched_on))}", flush=True)
 
 
 def find(is_switched_on: bool) -> Findings:
@@ -134,7 +103,7 @@ def find(is_switched_on: bool) -> Findings:
     if not is_switched_on:
         bugs = [b._replace(state="disabled") if b.state == "applied" else b for b in status.bugs]
         status = status._replace(bugs=tuple(bugs))
-    state, detail = judge(status, is_switched_on)
+    state, detail = judge(status)
     if failure is not None:
         state = "not-importable"
         detail = (
@@ -142,22 +111,22 @@ def find(is_switched_on: bool) -> Findings:
             "Python of an environment in which it can"
         )
     file = getattr(sys.modules.get("websockets"), "__file__", None)
-    return Findings(
-        state=state,
-        detail=detail,
-        python=sys.executable,
-        python_version=platform.python_version(),
-        site_packages=sysconfig.get_path("purelib"),
-        pythonpath=os.environ.get("PYTHONPATH") or None,
-        version=websockets_closefix.__version__,
-        switched_on_by=switched_on_by() if is_switched_on else None,
-        websockets_version=status.websockets_version,
-        websockets_location=file and os.path.dirname(file),
-        wrapt_version=getattr(sys.modules.get("wrapt"), "__version__", None),
-        implementations=implementations,
-        bugs=list(status.bugs),
-        unknown_skips=sorted(_state.skipped() - {fix.name for fix in every_fix()}),
-    )
+    return {
+        "state": state,
+        "detail": detail,
+        "python": sys.executable,
+        "python_version": platform.python_version(),
+        "site_packages": sysconfig.get_path("purelib"),
+        "pythonpath": os.environ.get("PYTHONPATH") or None,
+        "version": websockets_closefix.__version__,
+        "switched_on_by": switched_on_by() if is_switched_on else None,
+        "websockets_version": status.websockets_version,
+        "websockets_location": file and os.path.dirname(file),
+        "wrapt_version": getattr(sys.modules.get("wrapt"), "__version__", None),
+        "implementations": implementations,
+        "bugs": [bug._asdict() for bug in status.bugs],
+        "unknown_skips": sorted(_state.skipped() - {fix.name for fix in every_fix()}),
+    }
 
 
 def import_implementations() -> tuple[list[str], Exception | None]:
@@ -187,7 +156,7 @@ def import_implementations() -> tuple[list[str], Exception | None]:
     return list(dict.fromkeys(found)), None
 
 
-def judge(status: Status, is_switched_on: bool) -> tuple[str, str]:
+def judge(status: Status) -> tuple[str, str]:
     """Return a state of the environment, and a sentence about it."""
     of = f"websockets {status.websockets_version}"
     states = {bug.state for bug in status.bugs}
