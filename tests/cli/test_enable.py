@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import site
@@ -117,6 +118,8 @@ def test_of_a_user_in_a_virtual_environment_that_reads_the_users_folder(tmp_path
     lines = system.command("enable", "--user", **environ).stdout.splitlines()
     assert lines[3] == HAS_IT.replace("environment has", "environment that this user starts has")
     assert system.run("-c", IS_COVERED, **environ).stdout == "True\n"
+    found = system.command("status", "--json", **environ).stdout
+    assert json.loads(found)["switched_on_by"] == "enable"
     path = "import sys; print(sys.path)"
     before = system.run("-s", "-c", path, **environ).stdout
     user_site = str(Path(lines[0].partition(" ")[2]).parent)

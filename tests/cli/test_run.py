@@ -342,12 +342,12 @@ def test_opentelemetry_is_put_back_on_pythonpath(monkeypatch, tmp_path):
         assert _run.python_path().split(os.pathsep) == [_run.BOOTSTRAP, str(tmp_path), "a"]
 
 
-def test_opentelemetry_outside_is_told_of(environment, tmp_path):
-    """Its sitecustomize imports no other one, so that run's isn't reached."""
-    command = tmp_path / "opentelemetry-instrument"
-    command.write_text("")
-    [line] = environment.run(command, **path_of(_run.BOOTSTRAP)).stderr.splitlines()
-    assert "`opentelemetry-instrument websockets-closefix run COMMAND`" in line
+@pytest.mark.parametrize("name", ["opentelemetry-instrument", "elasticapm-run"])
+def test_launchers_that_cannot_be_outside_are_told_of(environment, tmp_path, name):
+    """Their sitecustomize imports no other one, so that run's isn't reached."""
+    (tmp_path / name).write_text("")
+    [line] = environment.run(tmp_path / name, **path_of(_run.BOOTSTRAP)).stderr.splitlines()
+    assert f"`{name} websockets-closefix run COMMAND`" in line
 
 
 # The sitecustomize itself.

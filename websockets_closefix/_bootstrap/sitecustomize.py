@@ -67,12 +67,11 @@ def _closefix_start(bootstrap):
             _closefix_switch_on(bootstrap)
         except Exception as exc:
             _closefix_say("it can't be switched on in this process: " + repr(exc))
-    program = os.path.basename(getattr(sys, "argv", [""])[0])
-    if os.path.splitext(program)[0] == "opentelemetry-instrument":
+    program = os.path.splitext(os.path.basename(getattr(sys, "argv", [""])[0]))[0]
+    if program in ("opentelemetry-instrument", "elasticapm-run"):
         _closefix_say(
-            "opentelemetry-instrument imports its own sitecustomize only, so that `run` doesn't "
-            "reach the program: start it with `opentelemetry-instrument websockets-closefix run "
-            "COMMAND`"
+            program + " imports no sitecustomize but its own, so that `run` doesn't reach the "
+            "program: start it with `" + program + " websockets-closefix run COMMAND`"
         )
     _closefix_import_next()
 
