@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 import websockets_closefix
+from websockets_closefix import _cli
 from websockets_closefix._cli import command_line, findings, status
 
 from ..environments import run
@@ -86,6 +88,39 @@ def test_bad_arguments_get_exit_code_2(capsys, arguments, complaint):
         command_line.main(arguments)
     assert stop.value.code == 2
     assert complaint in capsys.readouterr().err.splitlines()[-1]
+
+
+class FakeVerify:
+    """In the place of what takes seconds; test_verify.py tries that."""
+
+    def __init__(self, leaked=0, failure=None):
+        self.report, self.failure = SimpleNamespace(leaked=leaked), failure
+        self.as_json, self.as_text = vars, str
+
+    def verify(self):
+        if self.failure:
+            raise self.failure
+        return self.report
+
+
+def verify(monkeypatch, fake, *options):
+    monkeypatch.setattr(_cli, "verify", fake, raising=False)
+    return command_line.main(["verify", *options])
+
+
+def test_verify(capsys, monkeypatch):
+    assert verify(monkeypatch, FakeVerify()) == 0
+    assert capsys.readouterr().out == "namespace(leaked=0)\n"
+    assert verify(monkeypatch, FakeVerify(leaked=2), "--json") == 1
+    assert json.loads(capsys.readouterr().out) == {"leaked": 2}
+
+
+def test_verify_without_websockets(monkeypatch):
+    with pytest.raises(SystemExit) as stop:
+        verify(monkeypatch, FakeVerify(failure=ImportError("No module named 'websockets'")))
+    assert stop.value.code == (
+        "websockets-closefix: websockets can't be imported: No module named 'websockets'"
+    )
 
 
 def test_version(capsys):

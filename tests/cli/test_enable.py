@@ -111,7 +111,6 @@ def test_of_a_user(outside, tmp_path):
 
 
 def test_of_a_user_in_a_virtual_environment_that_reads_the_users_folder(tmp_path):
-    """The package is in a folder that isn't on sys.path yet when the user's files are read."""
     system = create(tmp_path / "system", system_site_packages=True)
     link(system.site_packages, "websockets_closefix", "websockets", "wrapt")
     environ = {"PYTHONUSERBASE": str(tmp_path)}
@@ -259,6 +258,21 @@ def test_module_of_the_start_file_imports_the_package_or_does_nothing(environmen
     assert path == environment.run("-c", "import sys; print(sys.path)").stdout.strip()
     environment.install([])
     assert environment.run("-c", program).stdout.startswith("False\n")
+
+
+def test_module_of_the_start_file_looks_in_folders_that_are_not_on_the_path_yet(
+    environment, tmp_path
+):
+    """As those of the system, when the user's files are read."""
+    environment.command("enable")
+    environment.install([])
+    folder = link(tmp_path / "system", "websockets_closefix")
+    program = (
+        f"import site, sys; site.getsitepackages = lambda: [{str(folder)!r}]\n"
+        f"import {MODULE[:-3]} as module; before = sys.path[:]; module.arm()\n"
+        "print('websockets_closefix' in sys.modules, sys.path == before)"
+    )
+    assert environment.run("-c", program).stdout == "True True\n"
 
 
 def start_entry():

@@ -286,6 +286,8 @@ IMPORT_NEXT = {
     "exec_module": f"{FIND_NEXT}if spec:\n"
     "    spec.loader.exec_module(importlib.util.module_from_spec(spec))\n",
     "runpy": f"{FIND_NEXT}if spec: runpy.run_path(spec.origin)\n",
+    "runpy, with its folder on sys.path": f"{FIND_NEXT}sys.path.insert(0, here)\n"
+    "if spec: runpy.run_path(spec.origin)\n",
 }
 WHAT_RAN = """\
 import sys
@@ -345,9 +347,22 @@ def test_opentelemetry_is_put_back_on_pythonpath(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", ["opentelemetry-instrument", "elasticapm-run"])
 def test_launchers_that_cannot_be_outside_are_told_of(environment, tmp_path, name):
     """Their sitecustomize imports no other one, so that run's isn't reached."""
-    (tmp_path / name).write_text("")
-    [line] = environment.run(tmp_path / name, **path_of(_run.BOOTSTRAP)).stderr.splitlines()
-    assert f"`{name} websockets-closefix run COMMAND`" in line
+    for file in (tmp_path / name, tmp_path / f"{name}.exe"):
+        file.write_text("")
+        [line] = environment.run(file, **path_of(_run.BOOTSTRAP)).stderr.splitlines()
+        assert f"`{name} websockets-closefix run COMMAND`" in line
+
+
+def test_without_standard_error_nothing_is_said(environment, tmp_path):
+    file = os.path.join(_run.BOOTSTRAP, "sitecustomize.py")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys\nstderr, argv, file = sys.stderr, sys.argv, {file!r}\n"
+        "for sys.stderr, sys.argv in [(None, ['elasticapm-run']), (stderr, [])]:\n"
+        "    with open(file) as source: exec(source.read(), {'__file__': file})\n"
+        "sys.argv, sys.launched = argv, True\n"
+    )
+    result = environment.run("-c", WHAT_RAN, **path_of(tmp_path))
+    assert (result.stdout, result.stderr) == ("True True False\n", "")
 
 
 # The sitecustomize itself.

@@ -43,21 +43,30 @@ def _closefix_switch_on(bootstrap):
 
 def _closefix_import_next():
     """Import the next sitecustomize, as if this one weren't there; raises what that one raises."""
-    # What is there may be another launcher's, which has this file executed: it is to stay.
+    # What is there may be another launcher's, which has this file executed: it is to stay, and
+    # isn't the next one, though its folder may still be on sys.path.
     this = sys.modules.pop("sitecustomize", None)
+    folder = os.path.dirname(getattr(this, "__file__", None) or "")
+    place = sys.path.index(folder) if folder in sys.path else None
+    if place is not None:
+        del sys.path[place]
     try:
         import sitecustomize  # noqa: F401
     except ImportError as exc:
         if getattr(exc, "name", "sitecustomize") != "sitecustomize":
             raise
     finally:
+        if place is not None:
+            sys.path.insert(place, folder)
         if this is not None:
             sys.modules.setdefault("sitecustomize", this)
 
 
 def _closefix_say(text):
-    if sys.stderr is not None:
+    try:
         sys.stderr.write("websockets-closefix: " + text + "\n")
+    except Exception:
+        return  # stderr is closed, or there is none
 
 
 def _closefix_start(bootstrap):
@@ -67,7 +76,7 @@ def _closefix_start(bootstrap):
             _closefix_switch_on(bootstrap)
         except Exception as exc:
             _closefix_say("it can't be switched on in this process: " + repr(exc))
-    program = os.path.splitext(os.path.basename(getattr(sys, "argv", [""])[0]))[0]
+    program = os.path.basename("".join(getattr(sys, "argv", [])[:1])).replace(".exe", "")
     if program in ("opentelemetry-instrument", "elasticapm-run"):
         _closefix_say(
             program + " imports no sitecustomize but its own, so that `run` doesn't reach the "
