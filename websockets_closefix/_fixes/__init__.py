@@ -34,6 +34,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             paused_reader,
             pending_ping,
             reader_start,
+            socket_shutdown,
             unread_message,
         )
 
@@ -44,6 +45,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             paused_reader.FIX,
             close_race.FIX,
             pending_ping.FIX,
+            socket_shutdown.FIX,
         )
     return ()
 

@@ -48,6 +48,7 @@ from .sync import (
     paused_reader,
     pending_ping,
     reader_start,
+    socket_shutdown,
     unread_message,
 )
 from .sync.close_race import close_held, reader_held, send_torn
@@ -108,5 +109,6 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *paused_reader.SCENARIOS,
             *close_race.SCENARIOS,
             *pending_ping.SCENARIOS,
+            *socket_shutdown.SCENARIOS,
         )
     return ()
