@@ -29,6 +29,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
     """
     if implementation == "websockets.sync":
         from .sync import (
+            close_deadline,
             close_race,
             early_wakeup,
             paused_reader,
@@ -46,6 +47,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             close_race.FIX,
             pending_ping.FIX,
             socket_shutdown.FIX,
+            close_deadline.FIX,
         )
     return ()
 

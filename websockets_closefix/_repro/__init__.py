@@ -43,6 +43,7 @@ from .peers import (
 )
 from .scenario import SIDES, Scenario
 from .sync import (
+    close_deadline,
     close_race,
     early_wakeup,
     paused_reader,
@@ -110,5 +111,6 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *close_race.SCENARIOS,
             *pending_ping.SCENARIOS,
             *socket_shutdown.SCENARIOS,
+            *close_deadline.SCENARIOS,
         )
     return ()
