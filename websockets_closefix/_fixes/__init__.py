@@ -35,6 +35,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             paused_reader,
             pending_ping,
             reader_start,
+            server_shutdown,
             socket_shutdown,
             unread_message,
         )
@@ -48,6 +49,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             pending_ping.FIX,
             socket_shutdown.FIX,
             close_deadline.FIX,
+            server_shutdown.FIX,
         )
     return ()
 

@@ -49,6 +49,7 @@ from .sync import (
     paused_reader,
     pending_ping,
     reader_start,
+    server_shutdown,
     socket_shutdown,
     unread_message,
 )
@@ -112,5 +113,6 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *pending_ping.SCENARIOS,
             *socket_shutdown.SCENARIOS,
             *close_deadline.SCENARIOS,
+            *server_shutdown.SCENARIOS,
         )
     return ()
