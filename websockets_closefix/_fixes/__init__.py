@@ -32,9 +32,12 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             close_deadline,
             close_race,
             early_wakeup,
+            handshake_errors,
             paused_reader,
             pending_ping,
+            program_exit,
             reader_start,
+            refused_handshake,
             server_shutdown,
             socket_shutdown,
             unread_message,
@@ -50,6 +53,9 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             socket_shutdown.FIX,
             close_deadline.FIX,
             server_shutdown.FIX,
+            program_exit.FIX,
+            refused_handshake.FIX,
+            handshake_errors.FIX,
         )
     return ()
 

@@ -46,9 +46,12 @@ from .sync import (
     close_deadline,
     close_race,
     early_wakeup,
+    handshake_errors,
     paused_reader,
     pending_ping,
+    program_exit,
     reader_start,
+    refused_handshake,
     server_shutdown,
     socket_shutdown,
     unread_message,
@@ -114,5 +117,8 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *socket_shutdown.SCENARIOS,
             *close_deadline.SCENARIOS,
             *server_shutdown.SCENARIOS,
+            *program_exit.SCENARIOS,
+            *refused_handshake.SCENARIOS,
+            *handshake_errors.SCENARIOS,
         )
     return ()

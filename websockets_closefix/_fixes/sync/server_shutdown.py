@@ -119,7 +119,10 @@ def close_without_futures(
     while close_connections and server.handler_threads:
         for connection in server.connections - closing:
             closing.add(connection)
-            threading.Thread(target=connection.close, args=(code, reason)).start()
+            try:
+                threading.Thread(target=connection.close, args=(code, reason)).start()
+            except RuntimeError:  # nor are there threads, on Python 3.12
+                connection.close(code, reason)
         time.sleep(POLL_INTERVAL)
 
 

@@ -16,14 +16,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from websockets.exceptions import ConnectionClosedError
-from websockets.sync.client import ClientConnection
 
 from ..ends import open_connection, server
 from ..holding import quiet_logger
-from ..observing import PATIENCE, Caller, Hangs, Outcome, ends, free, observe, wait_until
+from ..observing import PATIENCE, Hangs, Outcome, free, observe, wait_until
 from ..scenario import Scenario
+from ._connecting import connect_in_vain
 from ._tls import client_that_stops, context, peer_that_stops
-from .reader_start import OpeningOutcome
 
 OPEN_TIMEOUT = 0.3
 CLOSE_TIMEOUT = 0.1
@@ -48,30 +47,9 @@ def recv(side: str) -> Outcome:
 
 def connect(_: str) -> Outcome:
     """Connect to a server that goes silent half-way through its answer."""
-    connections: list[Any] = []
-
-    class Connection(ClientConnection):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            connections.append(self)
-            super().__init__(*args, **kwargs)
-
     with peer_that_stops(answer=False) as (uri, _stopped):
-        caller = Caller(
-            lambda: open_connection(
-                uri,
-                ssl=context(ssl.PROTOCOL_TLS_CLIENT),
-                create_connection=Connection,
-                open_timeout=OPEN_TIMEOUT,
-                close_timeout=CLOSE_TIMEOUT,
-                logger=quiet_logger(),
-            )
-        )
-        caller.start()
-        hangs = not ends(caller)
-        for connection in connections:
-            free(connection)
-        caller.join(PATIENCE)
-    return OpeningOutcome(Hangs() if hangs else caller.raised, None)
+        tls = context(ssl.PROTOCOL_TLS_CLIENT)
+        return connect_in_vain(uri, ssl=tls, open_timeout=OPEN_TIMEOUT)
 
 
 def opened(side: str) -> contextlib.AbstractContextManager[Any]:
