@@ -33,6 +33,8 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             close_race,
             early_wakeup,
             handshake_errors,
+            late_messages,
+            lost_messages,
             paused_reader,
             pending_ping,
             program_exit,
@@ -56,6 +58,8 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             program_exit.FIX,
             refused_handshake.FIX,
             handshake_errors.FIX,
+            late_messages.FIX,
+            lost_messages.FIX,
         )
     return ()
 

@@ -47,6 +47,8 @@ from .sync import (
     close_race,
     early_wakeup,
     handshake_errors,
+    late_messages,
+    lost_messages,
     paused_reader,
     pending_ping,
     program_exit,
@@ -120,5 +122,7 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *program_exit.SCENARIOS,
             *refused_handshake.SCENARIOS,
             *handshake_errors.SCENARIOS,
+            *late_messages.SCENARIOS,
+            *lost_messages.SCENARIOS,
         )
     return ()
