@@ -32,7 +32,7 @@ def client_link(*, secure, **options):
         if secure:
             options[TLS] = client_context
         uri = uri_of(listener, secure=secure)
-        connection = open_connection(uri, close_timeout=CLOSE_TIMEOUT, **options)
+        connection = open_connection(uri, **{"close_timeout": CLOSE_TIMEOUT, **options})
         with opened.get(timeout=PATIENCE) as peer, closing(connection):
             yield connection, peer
         thread.join(PATIENCE)
@@ -59,7 +59,7 @@ def server_link(*, secure, **options):
     if secure:
         options[TLS] = server_context
     with (
-        server(handler, close_timeout=CLOSE_TIMEOUT, **options) as uri,
+        server(handler, **{"close_timeout": CLOSE_TIMEOUT, **options}) as uri,
         silent_client(uri, client_context if secure else None) as peer,
     ):
         try:

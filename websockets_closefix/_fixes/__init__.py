@@ -29,11 +29,19 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
     """
     if implementation == "websockets.sync":
         from .sync import (
+            close_deadline,
             close_race,
             early_wakeup,
+            handshake_errors,
+            late_messages,
+            lost_messages,
             paused_reader,
             pending_ping,
+            program_exit,
             reader_start,
+            refused_handshake,
+            server_shutdown,
+            socket_shutdown,
             unread_message,
         )
 
@@ -44,6 +52,14 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             paused_reader.FIX,
             close_race.FIX,
             pending_ping.FIX,
+            socket_shutdown.FIX,
+            close_deadline.FIX,
+            server_shutdown.FIX,
+            program_exit.FIX,
+            refused_handshake.FIX,
+            handshake_errors.FIX,
+            late_messages.FIX,
+            lost_messages.FIX,
         )
     return ()
 

@@ -23,11 +23,19 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
     """
     if implementation == "websockets.sync":
         from .sync import (
+            close_deadline,
             close_race,
             early_wakeup,
+            handshake_errors,
+            late_messages,
+            lost_messages,
             paused_reader,
             pending_ping,
+            program_exit,
             reader_start,
+            refused_handshake,
+            server_shutdown,
+            socket_shutdown,
             unread_message,
         )
 
@@ -38,5 +46,13 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *paused_reader.SCENARIOS,
             *close_race.SCENARIOS,
             *pending_ping.SCENARIOS,
+            *socket_shutdown.SCENARIOS,
+            *close_deadline.SCENARIOS,
+            *server_shutdown.SCENARIOS,
+            *program_exit.SCENARIOS,
+            *refused_handshake.SCENARIOS,
+            *handshake_errors.SCENARIOS,
+            *late_messages.SCENARIOS,
+            *lost_messages.SCENARIOS,
         )
     return ()
