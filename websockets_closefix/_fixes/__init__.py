@@ -34,6 +34,8 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             paused_reader,
             pending_ping,
             reader_start,
+            unread,
+            unread_dropped,
             unread_message,
         )
 
@@ -41,7 +43,9 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             unread_message.FIX,
             reader_start.FIX,
             early_wakeup.FIX,
+            unread_dropped.FIX,
             paused_reader.FIX,
+            unread.FIX,
             close_race.FIX,
             pending_ping.FIX,
         )

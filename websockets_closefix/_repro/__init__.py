@@ -48,6 +48,8 @@ from .sync import (
     paused_reader,
     pending_ping,
     reader_start,
+    unread,
+    unread_dropped,
     unread_message,
 )
 from .sync.close_race import close_held, reader_held, send_torn
@@ -108,5 +110,7 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *paused_reader.SCENARIOS,
             *close_race.SCENARIOS,
             *pending_ping.SCENARIOS,
+            *unread.SCENARIOS,
+            *unread_dropped.SCENARIOS,
         )
     return ()
