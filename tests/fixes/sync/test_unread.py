@@ -162,13 +162,17 @@ def test_message_that_comes_after_the_close_frame(hurried):
 def test_peer_that_closes_first(hurried):
     """Its close frame has been taken in with a message, and answered; the stream hasn't ended."""
 
+    is_open = threading.Event()
+
     def behave(sock):
+        is_open.wait(5)
         close_frame = Frame(Opcode.CLOSE, Close(1000, "").serialize())
         sock.sendall(numbered(COUNT, mask=False) + close_frame.serialize(mask=False))
         sock.shutdown(socket.SHUT_WR)
         stay_silent(sock)
 
     with opened("client", behave, close_timeout=10) as websocket:
+        is_open.set()
         wait_until(lambda: websocket.protocol.state.name != "OPEN")
         assert _repro.observe(websocket, websocket.close) == (None, None)
     assert ended(websocket) == ("CLOSED", 1000)
