@@ -29,6 +29,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
     """
     if implementation == "websockets.sync":
         from .sync import (
+            blocked_send,
             close_race,
             early_wakeup,
             paused_reader,
@@ -46,6 +47,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             unread_dropped.FIX,
             paused_reader.FIX,
             unread.FIX,
+            blocked_send.FIX,
             close_race.FIX,
             pending_ping.FIX,
         )

@@ -43,6 +43,7 @@ from .peers import (
 )
 from .scenario import SIDES, Scenario
 from .sync import (
+    blocked_send,
     close_race,
     early_wakeup,
     paused_reader,
@@ -110,6 +111,7 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *paused_reader.SCENARIOS,
             *close_race.SCENARIOS,
             *pending_ping.SCENARIOS,
+            *blocked_send.SCENARIOS,
             *unread.SCENARIOS,
             *unread_dropped.SCENARIOS,
         )
