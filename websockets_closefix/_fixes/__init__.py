@@ -29,6 +29,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
     """
     if implementation == "websockets.sync":
         from .sync import (
+            blocked_keepalive,
             blocked_send,
             close_race,
             early_wakeup,
@@ -48,6 +49,7 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             paused_reader.FIX,
             unread.FIX,
             blocked_send.FIX,
+            blocked_keepalive.FIX,
             close_race.FIX,
             pending_ping.FIX,
         )

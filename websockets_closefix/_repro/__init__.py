@@ -43,6 +43,7 @@ from .peers import (
 )
 from .scenario import SIDES, Scenario
 from .sync import (
+    blocked_keepalive,
     blocked_send,
     close_race,
     early_wakeup,
@@ -112,6 +113,7 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *close_race.SCENARIOS,
             *pending_ping.SCENARIOS,
             *blocked_send.SCENARIOS,
+            *blocked_keepalive.SCENARIOS,
             *unread.SCENARIOS,
             *unread_dropped.SCENARIOS,
         )
