@@ -29,6 +29,8 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
     """
     if implementation == "websockets.sync":
         from .sync import (
+            blocked_keepalive,
+            blocked_send,
             close_deadline,
             close_race,
             early_wakeup,
@@ -42,6 +44,8 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             refused_handshake,
             server_shutdown,
             socket_shutdown,
+            unread,
+            unread_dropped,
             unread_message,
         )
 
@@ -49,7 +53,11 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             unread_message.FIX,
             reader_start.FIX,
             early_wakeup.FIX,
+            unread_dropped.FIX,
             paused_reader.FIX,
+            unread.FIX,
+            blocked_send.FIX,
+            blocked_keepalive.FIX,
             close_race.FIX,
             pending_ping.FIX,
             socket_shutdown.FIX,

@@ -23,6 +23,8 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
     """
     if implementation == "websockets.sync":
         from .sync import (
+            blocked_keepalive,
+            blocked_send,
             close_deadline,
             close_race,
             early_wakeup,
@@ -36,6 +38,8 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             refused_handshake,
             server_shutdown,
             socket_shutdown,
+            unread,
+            unread_dropped,
             unread_message,
         )
 
@@ -54,5 +58,9 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *handshake_errors.SCENARIOS,
             *late_messages.SCENARIOS,
             *lost_messages.SCENARIOS,
+            *blocked_send.SCENARIOS,
+            *blocked_keepalive.SCENARIOS,
+            *unread.SCENARIOS,
+            *unread_dropped.SCENARIOS,
         )
     return ()
