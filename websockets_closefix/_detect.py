@@ -179,7 +179,9 @@ def definition(module: ModuleType, method: str) -> tuple[type, str] | None:
     """
     owner, _, name = method.partition(".")
     classes = getattr(getattr(module, owner, None), "__mro__", (object,))[:-1]
-    defining = [each for each in classes if name in vars(each)]
+    # A connection of the event loop's inherits empty callbacks, which are none of our business.
+    owners = [each for each in classes if not each.__module__.startswith("asyncio.")]
+    defining = [each for each in owners if name in vars(each)]
     return (defining[-1], name) if defining else None
 
 
