@@ -45,6 +45,36 @@ def fixes_of(implementation: str) -> tuple[Fix, ...]:
             close_race.FIX,
             pending_ping.FIX,
         )
+    if implementation == "websockets.asyncio":
+        from .asyncio import (
+            abort,
+            blocked_send,
+            cancelled_ping,
+            cancelled_recv,
+            close_frame,
+            handler_cancelled,
+            lost_before_made,
+            lost_messages,
+            serve_forever,
+            unread,
+        )
+
+        return (
+            unread.FIX,
+            blocked_send.FIX,
+            close_frame.FIX,
+            abort.FIX,
+            cancelled_ping.FIX,
+            cancelled_recv.FIX,
+            lost_messages.FIX,
+            serve_forever.FIX,
+            handler_cancelled.FIX,
+            lost_before_made.FIX,
+        )
+    if implementation == "websockets.legacy":
+        from .legacy import drain_lock
+
+        return (drain_lock.FIX,)
     return ()
 
 

@@ -109,4 +109,12 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
             *close_race.SCENARIOS,
             *pending_ping.SCENARIOS,
         )
+    if implementation == "websockets.asyncio":
+        from .asyncio import SCENARIOS as asyncio_scenarios
+
+        return asyncio_scenarios
+    if implementation == "websockets.legacy":
+        from .legacy import SCENARIOS as legacy_scenarios
+
+        return legacy_scenarios
     return ()
