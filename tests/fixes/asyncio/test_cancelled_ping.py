@@ -32,7 +32,6 @@ async def test_pings_around_it_are_answered():
         assert waiters[1].cancelled()
         await websocket.send("still here")
         assert await websocket.recv() == "still here"
-        assert websocket.latency > 0
 
 
 @in_loop

@@ -46,7 +46,7 @@ async def test_an_orderly_close_isn_t_cut(side):
             await websocket.recv()
         assert raised.value.__cause__ is None
         await asyncio.sleep(0)
-        assert not timers()
+        assert timers() == []
 
 
 @sides
