@@ -179,9 +179,9 @@ def definition(module: ModuleType, method: str) -> tuple[type, str] | None:
     """
     owner, _, name = method.partition(".")
     classes = getattr(getattr(module, owner, None), "__mro__", (object,))[:-1]
-    defining = [each for each in classes if name in vars(each)]
-    named = [each for each in defining if each.__name__ == owner]
-    return ((named or defining)[-1], name) if defining else None
+    # Not an application's subclass, nor the callbacks that asyncio.Protocol has.
+    own = [each for each in classes if each.__module__.startswith("websockets.")]
+    return next(((each, name) for each in own if name in vars(each)), None)
 
 
 def layers(owner: type, name: str) -> list[Any]:

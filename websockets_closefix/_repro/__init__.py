@@ -21,46 +21,92 @@ def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
         implementation: Name of a package, as for :func:`websockets_closefix._fixes.fixes_of`.
 
     """
-    if implementation == "websockets.sync":
-        from .sync import (
-            blocked_keepalive,
-            blocked_send,
-            close_deadline,
-            close_race,
-            early_wakeup,
-            handshake_errors,
-            late_messages,
-            lost_messages,
-            paused_reader,
-            pending_ping,
-            program_exit,
-            reader_start,
-            refused_handshake,
-            server_shutdown,
-            socket_shutdown,
-            unread,
-            unread_dropped,
-            unread_message,
-        )
+    return TABLE[implementation]()
 
-        return (
-            *unread_message.SCENARIOS,
-            *reader_start.SCENARIOS,
-            *early_wakeup.SCENARIOS,
-            *paused_reader.SCENARIOS,
-            *close_race.SCENARIOS,
-            *pending_ping.SCENARIOS,
-            *socket_shutdown.SCENARIOS,
-            *close_deadline.SCENARIOS,
-            *server_shutdown.SCENARIOS,
-            *program_exit.SCENARIOS,
-            *refused_handshake.SCENARIOS,
-            *handshake_errors.SCENARIOS,
-            *late_messages.SCENARIOS,
-            *lost_messages.SCENARIOS,
-            *blocked_send.SCENARIOS,
-            *blocked_keepalive.SCENARIOS,
-            *unread.SCENARIOS,
-            *unread_dropped.SCENARIOS,
-        )
-    return ()
+
+def sync_scenarios() -> tuple[Scenario, ...]:
+    """Return what reproduces the bugs of ``websockets.sync``."""
+    from .sync import (
+        blocked_keepalive,
+        blocked_send,
+        close_deadline,
+        close_race,
+        early_wakeup,
+        handshake_errors,
+        late_messages,
+        lost_messages,
+        paused_reader,
+        pending_ping,
+        program_exit,
+        reader_start,
+        refused_handshake,
+        server_shutdown,
+        socket_shutdown,
+        unread,
+        unread_dropped,
+        unread_message,
+    )
+
+    return (
+        *unread_message.SCENARIOS,
+        *reader_start.SCENARIOS,
+        *early_wakeup.SCENARIOS,
+        *unread_dropped.SCENARIOS,
+        *paused_reader.SCENARIOS,
+        *unread.SCENARIOS,
+        *blocked_send.SCENARIOS,
+        *blocked_keepalive.SCENARIOS,
+        *close_race.SCENARIOS,
+        *pending_ping.SCENARIOS,
+        *socket_shutdown.SCENARIOS,
+        *close_deadline.SCENARIOS,
+        *server_shutdown.SCENARIOS,
+        *program_exit.SCENARIOS,
+        *refused_handshake.SCENARIOS,
+        *handshake_errors.SCENARIOS,
+        *late_messages.SCENARIOS,
+        *lost_messages.SCENARIOS,
+    )
+
+
+def asyncio_scenarios() -> tuple[Scenario, ...]:
+    """Return what reproduces the bugs of ``websockets.asyncio``."""
+    from .asyncio import (
+        abort,
+        blocked_send,
+        cancelled_ping,
+        cancelled_recv,
+        close_frame,
+        handler_cancelled,
+        lost_before_made,
+        lost_messages,
+        serve_forever,
+        unread,
+    )
+
+    return (
+        *unread.SCENARIOS,
+        *blocked_send.SCENARIOS,
+        *close_frame.SCENARIOS,
+        *abort.SCENARIOS,
+        *cancelled_ping.SCENARIOS,
+        *cancelled_recv.SCENARIOS,
+        *lost_messages.SCENARIOS,
+        *serve_forever.SCENARIOS,
+        *handler_cancelled.SCENARIOS,
+        *lost_before_made.SCENARIOS,
+    )
+
+
+def legacy_scenarios() -> tuple[Scenario, ...]:
+    """Return what reproduces the bugs of ``websockets.legacy``."""
+    from .legacy import drain_lock
+
+    return drain_lock.SCENARIOS
+
+
+TABLE = {
+    "websockets.sync": sync_scenarios,
+    "websockets.asyncio": asyncio_scenarios,
+    "websockets.legacy": legacy_scenarios,
+}
