@@ -18,9 +18,9 @@ MODULES = (
     "websockets.sync.server",
     "websockets.asyncio.client",
     "websockets.asyncio.connection",
+    "websockets.asyncio.messages",
     "websockets.asyncio.server",
     "websockets.legacy.protocol",
-    "websockets.legacy.server",
 )
 """Their modules that are examined when they are imported: those that fixes may name."""
 
