@@ -176,7 +176,7 @@ FIX = Fix(
         r"^(maybe_raise_legacy_warning )?send_context send_in_progress protocol fail "
         r"(CloseCode INTERNAL_ERROR )?send_close ConnectionClosed$"
         r"|^_GeneratorContextManager protocol_mutex protocol state .*\bclose_expected "
-        r"close_deadline Deadline close_timeout send_data\b"
+        r"(close_deadline )?Deadline close_timeout (close_deadline )?send_data\b"
     ),
     cured=None,
     wrappers={"Connection.close": close},
