@@ -474,10 +474,12 @@ def test_close_timeout_counts_once(done):
         deadline = 20.0
 
     connection = Connection()
-    with blocked_send.sending_bounded(connection, 10.0):
-        connection.send_data()
-        connection.close_deadline = Deadline()
-        connection.send_data()
+    bound = blocked_send.SendingBound(connection, 10.0)
+    bound.hook()
+    connection.send_data()
+    connection.close_deadline = Deadline()
+    connection.send_data()
+    bound.unhook()
     assert deadlines == [10.0]
     connection.close_deadline.deadline = 20.0
     connection.send_data()

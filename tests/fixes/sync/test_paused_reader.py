@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import pytest
@@ -44,7 +45,8 @@ def test_messages_that_were_taken_in_can_be_read_after_close():
             receive_all(websocket, received)
     assert len(received) > MAX_QUEUE
     assert set(received) == {"tick"}
-    assert type(raised.value.__cause__) is TimeoutError
+    # The reader thread's own, which isn't paused while closing; on Python 3.9 it isn't the same.
+    assert type(raised.value.__cause__) in (TimeoutError, socket.timeout)
 
 
 def test_messages_that_are_read_are_taken_in_as_ever():

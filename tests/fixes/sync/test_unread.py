@@ -381,21 +381,16 @@ def test_the_limit_counts_bytes_and_frames():
         def get_next_frame(self):
             return self.closed
 
-    messages = Queue()
-    large = Frame(Opcode.BINARY, bytes(2**20))
-    with unread.limit_lifted(messages):
-        for _ in range(15):
-            messages.put(large)
-        assert messages.high == sys.maxsize
-        messages.put(large)
-        assert messages.high == 16
-    with unread.limit_lifted(messages):
-        for _ in range(unread.LIMIT // unread.FRAME_SIZE):
-            messages.put(Frame(Opcode.BINARY, b""))
-        assert messages.high == sys.maxsize
-        messages.put(Frame(Opcode.BINARY, b""))
-        assert messages.high == 16
-    assert "put" not in vars(messages)
+    large, empty = Frame(Opcode.BINARY, bytes(2**20)), Frame(Opcode.BINARY, b"")
+    for frame, fit_in in ((large, 15), (empty, unread.LIMIT // unread.FRAME_SIZE)):
+        queue = Queue()
+        unread.lift_limit(queue)
+        for _ in range(fit_in):
+            queue.put(frame)
+        assert queue.high == sys.maxsize
+        queue.put(frame)
+        assert queue.high == 16
+        assert queue.taken_in == fit_in + 1
 
 
 @pytest.mark.skipif(RELEASE < (14, 1), reason="this release has a limit in any case")

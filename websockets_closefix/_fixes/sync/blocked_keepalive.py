@@ -61,9 +61,9 @@ FIX = Fix(
     examined=("Connection.start_keepalive", "Connection.keepalive"),
     flawed=(
         r"^ping_interval threading Thread keepalive keepalive_thread start$"
-        r"|^ping_interval recv_events_thread join latency is_alive ping ConnectionClosed debug "
-        r"logger ping_timeout wait send_context protocol fail CloseCode INTERNAL_ERROR Exception "
-        r"error$"
+        r"|^(ping_interval )?recv_events_thread join (ping_interval )?latency is_alive ping "
+        r"ConnectionClosed debug logger ping_timeout wait send_context protocol fail CloseCode "
+        r"INTERNAL_ERROR Exception error$"
     ),
     cured=None,
     wrappers={"Connection.start_keepalive": start_keepalive},

@@ -21,7 +21,6 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable
 
 from ..._state import count_repair
@@ -46,13 +45,18 @@ def close(wrapped: Callable[..., None], instance: Connection, args: Args, kwargs
     if instance.close_timeout is None:
         wrapped(*args, **kwargs)
         return
-    with sending_bounded(instance, time.monotonic() + instance.close_timeout):
-        if not comes_free(instance.protocol_mutex, instance.close_timeout):
+    mutex = instance.protocol_mutex
+    bound = SendingBound(instance, time.monotonic() + instance.close_timeout)
+    try:
+        bound.hook()
+        if mutex.locked() and not comes_free(mutex, instance.close_timeout):
             shut_down_tcp(instance.socket)
-            if not comes_free(instance.protocol_mutex, GRACE):
+            if not comes_free(mutex, GRACE):
                 report(instance)
                 return
         wrapped(*args, **kwargs)
+    finally:
+        bound.unhook()
 
 
 def comes_free(mutex: threading.Lock, timeout: float) -> bool:
@@ -73,41 +77,49 @@ def comes_free(mutex: threading.Lock, timeout: float) -> bool:
     return taken == [True]
 
 
-@contextlib.contextmanager
-def sending_bounded(connection: Connection, deadline: float) -> Iterator[None]:
+class SendingBound:
     """
-    Have nothing sent beyond a deadline, for a while.
+    Stands in for ``send_data()``, and has nothing sent beyond a deadline.
 
     This is for the close frame, and for threads that take the mutex after ``close()`` has looked.
 
     """
-    send_data, previous = connection.send_data, vars(connection).get("send_data")
-    timer: threading.Timer | None = None
-    is_closing = True
 
-    def send_data_in_time() -> None:
+    def __init__(self, connection: Connection, deadline: float) -> None:
+        self.connection = connection
+        self.deadline = deadline
+        self.send_data = connection.send_data
+        self.previous = vars(connection).get("send_data")
+        self.timer: threading.Timer | None = None
+        self.is_closing = True
+
+    def hook(self) -> None:
+        """Stand in for the connection's ``send_data()``."""
+        self.connection.send_data = self  # type: ignore[method-assign]
+
+    def unhook(self) -> None:
+        """Put the original back, unless another thread that closes has been here since."""
+        self.is_closing = False
+        if self.timer is not None:
+            self.timer.cancel()
+        if vars(self.connection).get("send_data") is self:
+            del self.connection.send_data
+            if self.previous is not None:
+                self.connection.send_data = self.previous
+
+    def __call__(self) -> None:
         """Send; in any thread, which holds the mutex."""
-        nonlocal timer
-        if is_closing and connection.close_deadline is not None:
+        close_deadline = self.connection.close_deadline
+        if self.is_closing and close_deadline is not None:
             # It is the close frame, or comes after it: websockets keeps to this deadline.
-            keep_to(connection.close_deadline, deadline)
-            if timer is not None:
-                timer.cancel()
-        elif is_closing and timer is None and any(connection.protocol.writes):
-            timer = shut_down_at(deadline, connection)
-        send_data()
-
-    try:
-        connection.send_data = send_data_in_time  # type: ignore[method-assign]
-        yield
-    finally:
-        is_closing = False
-        if timer is not None:
-            timer.cancel()
-        if vars(connection).get("send_data") is send_data_in_time:
-            del connection.send_data
-            if previous is not None:  # of another thread that closes, too
-                connection.send_data = previous  # type: ignore[method-assign]
+            keep_to(close_deadline, self.deadline)
+            if self.timer is not None:
+                self.timer.cancel()
+        elif self.is_closing and self.timer is None and any(self.connection.protocol.writes):
+            self.timer = shut_down_at(self.deadline, self.connection)
+            if self.timer is not None and not self.is_closing:  # close() was interrupted just now
+                self.timer.cancel()
+        self.send_data()
 
 
 def keep_to(close_deadline: Deadline, deadline: float) -> None:
@@ -164,7 +176,7 @@ FIX = Fix(
         r"^(maybe_raise_legacy_warning )?send_context send_in_progress protocol fail "
         r"(CloseCode INTERNAL_ERROR )?send_close ConnectionClosed$"
         r"|^_GeneratorContextManager protocol_mutex protocol state .*\bclose_expected "
-        r"close_deadline Deadline close_timeout send_data\b"
+        r"(close_deadline )?Deadline close_timeout (close_deadline )?send_data\b"
     ),
     cured=None,
     wrappers={"Connection.close": close},

@@ -22,7 +22,6 @@ import contextlib
 import functools
 import sys
 import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._fix import Args, Fix, Kwargs
@@ -59,24 +58,29 @@ A signal handler that closes the connection may have interrupted a ``get()`` jus
 def close(wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs) -> None:
     """Close the connection, while the reader thread goes on to the peer's close frame."""
     messages: Any = instance.recv_messages
-    if hasattr(messages, "frames"):  # from 14.0 on
-        with limit_lifted(messages):
-            wrapped(*args, **kwargs)
-    else:
+    if not hasattr(messages, "frames"):  # up to 13.1
         drop_what_nobody_fetches(messages)
         wrapped(*args, **kwargs)
+        return
+    high = messages.high
+    if high is None or high == sys.maxsize:  # no limit, or another thread is closing, too
+        wrapped(*args, **kwargs)
+        return
+    try:
+        lift_limit(messages)
+        wrapped(*args, **kwargs)
+    finally:
+        # The connection has ended; else close() was interrupted, and may be called again.
+        messages.high = high
+        vars(messages).pop("put", None)
 
 
 # From 14.0 on.
 
 
-@contextlib.contextmanager
-def limit_lifted(messages: Assembler) -> Iterator[None]:
-    """Have a queue take in LIMIT bytes, without pausing the reader thread, for a while."""
+def lift_limit(messages: Assembler) -> None:
+    """Have a queue take in LIMIT bytes without pausing the reader thread; resume that thread."""
     high, put, room = messages.high, messages.put, LIMIT
-    if high in (None, sys.maxsize):  # there is no limit, or another thread is closing, too
-        yield
-        return
 
     def put_within_limit(frame: Frame) -> None:
         nonlocal room
@@ -92,12 +96,6 @@ def limit_lifted(messages: Assembler) -> Iterator[None]:
             close_when_empty, messages
         )
     resume(messages)
-    try:
-        yield
-    finally:
-        # The connection has ended; else close() was interrupted, and may be called again.
-        messages.high = high
-        vars(messages).pop("put", None)
 
 
 def forgets_what_is_unread(messages: Assembler) -> bool:
@@ -107,8 +105,9 @@ def forgets_what_is_unread(messages: Assembler) -> bool:
 
 def resume(messages: Assembler) -> None:
     """Have the reader thread go on, if it is paused."""
-    if wait_until(lambda: not messages.mutex.locked(), GET_TIMEOUT):
-        with messages.mutex:
+    mutex = messages.mutex
+    if not mutex.locked() or wait_until(lambda: not mutex.locked(), GET_TIMEOUT):
+        with mutex:
             if messages.paused:
                 messages.paused = False
                 messages.resume()
