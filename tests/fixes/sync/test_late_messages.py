@@ -100,6 +100,16 @@ def test_what_is_put_on_a_connection_refers_to_it_weakly():
             assert vars(owner)[name].args[0]() is owner
 
 
+def test_what_another_fix_has_put_there_stays():
+    with opened("client", _repro.stay_silent) as websocket:
+        frames = []
+        websocket.recv_messages.put = frames.append
+        for _ in range(2):
+            websocket.close_socket()
+        websocket.recv_messages.put("frame")
+        assert frames == ["frame"]
+
+
 def test_open_connection_has_nothing_of_the_fix():
     with _repro.server(lambda websocket: websocket.recv()) as uri:
         websocket = open_connection(uri)

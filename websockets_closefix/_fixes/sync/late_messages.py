@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from .._fix import Args, Fix, Kwargs
 
 if TYPE_CHECKING:
+    from websockets.frames import Frame
     from websockets.protocol import Protocol
     from websockets.sync.connection import Connection
     from websockets.sync.messages import Assembler
@@ -44,7 +45,9 @@ def close_socket(
 
 def drop_late_messages(messages: Any) -> None:
     """Have no error raised for messages that come when their buffer is closed."""
-    messages.put = functools.partial(put, weakref.ref(messages))
+    put_frame = vars(messages).get("put")  # another fix has put it there, or this one
+    if getattr(put_frame, "func", None) is not put:
+        messages.put = functools.partial(put, weakref.ref(messages), put_frame)
 
 
 def drop_late_data(protocol: Any) -> None:
@@ -52,11 +55,16 @@ def drop_late_data(protocol: Any) -> None:
     protocol.receive_data = functools.partial(receive_data, weakref.ref(protocol))
 
 
-def put(reference: weakref.ref[Assembler], frame: Any) -> None:
+def put(
+    reference: weakref.ref[Assembler], put_frame: Callable[[Frame], None] | None, frame: Frame
+) -> None:
     """Put a frame into the buffer, unless that is closed."""
     messages: Any = reference()
     try:
-        type(messages).put(messages, frame)
+        if put_frame is None:
+            type(messages).put(messages, frame)
+        else:
+            put_frame(frame)
     except EOFError:
         if not messages.closed:
             raise
