@@ -1,6 +1,11 @@
-"""Builds of websockets that nobody has released, for what the gate must not touch."""
+"""Builds of websockets that nobody has released, for what must be left alone."""
 
 from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import websockets.version
 
 INIT = {
     "flawed": """
@@ -106,7 +111,7 @@ CODE = {
     "15.0": build("cured", "cured", "15.0", "14.2"),
     "16.0": build("cured", "cured", "16.0", "14.2"),
 }
-"""The code of the release named, and of those after it, as far as the gate looks."""
+"""The code of the release named, and of those after it, as far as six of the fixes look."""
 
 FLAWED = CODE["14.0"]
 FIXED = CODE["14.2"]
@@ -120,4 +125,17 @@ def write_build(folder, version, connection):
     (package / "version.py").write_text(f"version = {version!r}\n")
     (package / "sync" / "__init__.py").write_text("")
     (package / "sync" / "connection.py").write_text(connection)
+    return folder
+
+
+def copy_build(folder, version, prologue=""):
+    """Copy the installed websockets to ``folder``, under another version, with code before its."""
+    source = Path(websockets.version.__file__).parent
+    package = folder / "websockets"
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "version.py").write_text(f"version = {version!r}\n")
+    connection = package / "sync" / "connection.py"
+    # Imports from __future__ have to come first.
+    future, separator, rest = connection.read_text().partition("import annotations\n")
+    connection.write_text(f"{future}{separator}{prologue}{rest}")
     return folder

@@ -1,17 +1,17 @@
-"""Version and code must agree, flaw by flaw; where they don't, the sentence says what to do."""
+"""Version and code must agree, bug by bug; where they don't, the sentence says what to do."""
 
 from __future__ import annotations
 
-import ast
+import contextlib
+import importlib
 import sys
-from pathlib import Path
 from types import ModuleType
+from unittest.mock import MagicMock
 
 import pytest
-import websockets.sync.connection
 
-from websockets_closefix import _detect
-from websockets_closefix._fixes import FIXES
+from websockets_closefix import _detect, _state
+from websockets_closefix._fixes import Fix, every_fix
 
 from .builds import CODE, FIXED, FLAWED, build
 from .conftest import bugs_of_the_release
@@ -19,14 +19,18 @@ from .conftest import bugs_of_the_release
 
 @pytest.fixture
 def examine(monkeypatch):
-    def examine_build(version, connection):
+    def examine_build(version, connection, names=NAMES):
         version_module = ModuleType("websockets.version")
         if version is not None:
             version_module.version = version
         monkeypatch.setitem(sys.modules, "websockets.version", version_module)
         connection_module = ModuleType("websockets.sync.connection")
         exec(connection, vars(connection_module))
-        return [(verdict.flaw.room, verdict.name) for verdict in _detect.examine(connection_module)]
+        return [
+            (verdict.fix.name, verdict.name)
+            for verdict in _detect.examine(connection_module)
+            if verdict.fix.name in names
+        ]
 
     return examine_build
 
@@ -37,9 +41,9 @@ def details(monkeypatch, examine):
     found = []
     verdict = _detect.Verdict
 
-    def remember(flaw, name, detail=""):
+    def remember(fix, name, detail=""):
         found.append(detail)
-        return verdict(flaw, name, detail)
+        return verdict(fix, name, detail)
 
     monkeypatch.setattr(_detect, "Verdict", remember)
 
@@ -52,10 +56,12 @@ def details(monkeypatch, examine):
 
 EARLY, I1336, I1449 = "sync.reader_start", "sync.unread_message", "sync.early_wakeup"
 I1555, I1558, I1662 = "sync.paused_reader", "sync.close_race", "sync.pending_ping"
+NAMES = (EARLY, I1336, I1449, I1555, I1558, I1662)
+"""The fixes whose methods the builds of tests/builds.py have."""
 
 
 @pytest.mark.parametrize(
-    ("version", "code", "rooms"),
+    ("version", "code", "bugs"),
     [
         ("11.0", "11.0", [I1336, EARLY, I1449]),
         ("11.0.1", "11.0", [I1336, EARLY, I1449]),
@@ -77,135 +83,205 @@ I1555, I1558, I1662 = "sync.paused_reader", "sync.close_race", "sync.pending_pin
         ("100.0", "11.0", []),  # nobody knows what its code looks like
     ],
 )
-def test_releases(examine, version, code, rooms):
-    assert examine(version, CODE[code]) == [(room, "affected") for room in rooms]
+def test_releases(examine, version, code, bugs):
+    assert sorted(examine(version, CODE[code])) == sorted((bug, "affected") for bug in bugs)
 
 
 def test_the_installed_release():
     """The table speaks of the real code; this runs on every release."""
-    verdicts = _detect.examine(websockets.sync.connection)
-    assert [verdict.flaw.room for verdict in verdicts] == bugs_of_the_release()
+    modules = {}
+    for fix in every_fix():
+        with contextlib.suppress(ImportError):
+            modules[fix.module] = importlib.import_module(fix.module)
+    verdicts = [verdict for module in modules.values() for verdict in _detect.examine(module)]
+    assert sorted(verdict.fix.name for verdict in verdicts) == sorted(bugs_of_the_release())
     assert {verdict.name for verdict in verdicts} <= {"affected"}
 
 
 @pytest.mark.parametrize(
-    ("version", "connection", "room", "sentence"),
+    ("version", "connection", "bug", "sentence"),
     [
         (
             "14.1",
             FIXED,
             I1558,
             "websockets calls itself 14.1, but websockets.sync.connection.Connection.close_socket "
-            "already has the cure: issue 1558 is left alone; if that is a backport, nothing needs "
-            "to be done",
+            "already has the cure: sync.close_race is left alone; if that is a backport, nothing "
+            "needs to be done",
         ),
         (
             "14.1",
             FLAWED.replace("receive_eof", "receive"),
             I1558,
-            "isn't the Connection.close_socket of that release: issue 1558 is left alone; if "
-            "another patch replaced it, import websockets_closefix before that patch",
+            "isn't the Connection.close_socket of that release: sync.close_race is left alone; if "
+            "another patch or a mock replaced it, import websockets_closefix before that",
         ),
-        ("14.1", "", I1555, "but has no Assembler.close: issue 1555 is left alone; install"),
-        ("13.0.1", CODE["13.1"], I1558, "but it has the flaw of 13.1 and later, before 14.2"),
-        ("14.2", FLAWED, I1558, "but it has the flaw of 13.1 and later, before 14.2"),
+        ("14.1", "", I1555, "but has no Assembler.close: sync.paused_reader is left alone; reinst"),
+        ("13.0.1", CODE["13.1"], I1558, "but it has the bug of 13.1 and later, before 14.2"),
+        ("14.2", FLAWED, I1558, "but it has the bug of 13.1 and later, before 14.2"),
         ("14.2.dev1+g1234567", FLAWED, I1555, "calls itself 14.2.dev1+g1234567, but it has"),
-        ("unknown", FLAWED, I1558, "can't read ('unknown'): left alone"),
-        ("1!14.1", FLAWED, I1558, "can't read ('1!14.1'): left alone"),
-        (None, FIXED, I1662, "can't read (None): left alone"),
+        ("unknown", FLAWED, I1558, "can't be read ('unknown'): sync.close_race is"),
+        ("1!14.1", FLAWED, I1558, "can't be read ('1!14.1'): sync.close_race is"),
+        (None, FIXED, I1662, "can't be read (None): sync.pending_ping is"),
     ],
 )
-def test_unrecognised(examine, details, version, connection, room, sentence):
-    assert (room, "unrecognised") in examine(version, connection)
+def test_unrecognised(examine, details, version, connection, bug, sentence):
+    assert (bug, "unrecognised") in examine(version, connection)
     assert [detail for detail in details(version, connection) if sentence in detail]
 
 
 def test_what_is_recognised_is_repaired_all_the_same(examine):
     backport_of_one = build("cured", "cured", "14.2", "14.0")
-    assert examine("14.1", backport_of_one) == [(I1555, "affected"), (I1558, "unrecognised")]
+    assert sorted(examine("14.1", backport_of_one)) == [
+        (I1558, "unrecognised"),
+        (I1555, "affected"),
+    ]
 
 
-def test_flaw_in_a_function_nested_in_close_socket(examine):
+def test_bug_in_a_function_nested_in_close_socket(examine):
     nested = FLAWED.replace(
         "self.protocol.receive_eof()", "(lambda: self.protocol.receive_eof())()"
     )
     assert (I1558, "affected") in examine("14.1", nested)
 
 
-def test_patch_that_closes_over_a_variable_not_set_yet(examine):
-    replaced = """
+PATCHES = {
+    "closure": """
+def make(original):
+    def patch(self):
+        original(self)
+    Connection.close_socket = patch
+make(Connection.close_socket)
+""",
+    "global": """
+original = Connection.close_socket
+def patch(self):
+    original(self)
+Connection.close_socket = patch
+""",
+}
+
+
+@pytest.mark.parametrize("kind", PATCHES)
+def test_home_made_patch(examine, kind):
+    """What it replaced is looked at, by whichever name it keeps that."""
+    assert (I1558, "affected") in examine("14.1", FLAWED + PATCHES[kind])
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        PATCHES["closure"].replace("original(self)", "self.socket.close()"),
+        PATCHES["global"].replace("original(self)", "close_socket()"),
+        """
 def make():
     def close_socket(self):
-        original(self)
+        close_socket(self), later(self)
     Connection.close_socket = close_socket
     return
-    original = None
+    later = None
 make()
-"""
+""",
+    ],
+)
+def test_patch_that_hides_what_it_calls(examine, details, replaced):
     assert (I1558, "unrecognised") in examine("14.1", FLAWED + replaced)
-
-
-def test_patch_that_calls_itself(examine):
-    replaced = """
-def make():
-    def close_socket(self):
-        close_socket(self)
-    Connection.close_socket = close_socket
-make()
-"""
-    assert (I1558, "unrecognised") in examine("14.1", FLAWED + replaced)
+    assert [text for text in details("14.1", FLAWED + replaced) if "isn't the Connection" in text]
 
 
 def test_subclass_in_the_place_of_the_class(examine):
-    """An application's metrics, say; the flaw is in the class that it inherits from."""
+    """An application's metrics, say; the bug is in the class that it inherits from."""
     replaced = "class MyConnection(Connection): pass\nConnection = MyConnection\n"
     assert (I1558, "affected") in examine("14.1", FLAWED + replaced)
 
 
-def test_compiled_build(examine, details):
-    """As by Cython: its methods have no code to look at, and that is what is said."""
-    compiled = FLAWED + "Connection.close_socket = len\n"
-    assert (I1558, "unrecognised") in examine("14.1", compiled)
-    assert [text for text in details("14.1", compiled) if "compiled, so that it can't" in text]
-
-
 @pytest.mark.parametrize(
-    ("version", "expected"),
-    [("10.4", True), ("11.0", False), ("unknown", False), (None, False)],
+    ("replacement", "there"),
+    [("len", "builtins.len"), ("MagicMock()", "unittest.mock.MagicMock")],
 )
-def test_predates_sync(version, expected):
-    assert _detect.predates_sync(version) is expected
+def test_what_has_no_python_code(examine, details, replacement, there):
+    """A build compiled by Cython, or a mock: what is there is named, as what it is."""
+    build = (
+        f"{FLAWED}from unittest.mock import MagicMock\nConnection.close_socket = {replacement}\n"
+    )
+    assert (I1558, "unrecognised") in examine("14.1", build)
+    assert [text for text in details("14.1", build) if f"but {there} isn't the Conn" in text]
+
+
+@pytest.mark.parametrize("version", [MagicMock(), 13, "", b"14.1"])
+def test_version_that_is_no_version(examine, version):
+    """As in an application's tests, which mock websockets away."""
+    assert (I1558, "unrecognised") in examine(version, FLAWED)
+    assert _detect.websockets_version() in (None, "")
+
+
+@pytest.mark.parametrize(("version", "expected"), [("10.4", False), ("11.0", True), ("?", True)])
+def test_is_affected(version, expected):
+    assert _detect.is_affected(version) is expected
+
+
+# Bugs that no release has cured, and releases that aren't known yet.
+
+
+def uncured(cured):
+    return Fix(
+        name="sync.uncured",
+        issue=None,
+        symptom="",
+        since=(13, 1),
+        fixed=None,
+        module="websockets.sync.connection",
+        examined=("Connection.close_socket",),
+        flawed=r"\breceive_eof\b",
+        cured=cured,
+        wrappers={},
+    )
+
+
+@pytest.mark.parametrize("cured", [None, r"\bprotocol_mutex\b"])
+@pytest.mark.parametrize("version", ["13.1", "17.4", "17.5", "99.0"])
+def test_bug_without_a_cure_is_there_while_the_code_looks_like_it(
+    examine, monkeypatch, cured, version
+):
+    monkeypatch.setattr(_detect, "fixes_of", lambda package: (uncured(cured),))
+    assert examine(version, CODE["13.1"], ["sync.uncured"]) == [("sync.uncured", "affected")]
+    assert examine("13.0", CODE["11.0.2"], ["sync.uncured"]) == []
+
+
+def test_release_to_come_that_has_the_cure(examine, monkeypatch):
+    monkeypatch.setattr(_detect, "fixes_of", lambda package: (uncured(r"\bprotocol_mutex\b"),))
+    assert examine("99.0", CODE["14.2"], ["sync.uncured"]) == []
+
+
+def test_release_to_come_whose_code_is_unknown(examine, details, monkeypatch):
+    monkeypatch.setattr(_detect, "fixes_of", lambda package: (uncured(None),))
+    unknown = CODE["13.1"].replace("receive_eof", "receive")
+    assert examine("99.0", unknown, ["sync.uncured"]) == [("sync.uncured", "unrecognised")]
+    [sentence] = set(details("99.0", unknown))
+    assert sentence == (
+        "websockets calls itself 99.0, but Connection.close_socket is unknown to "
+        "websockets-closefix: sync.uncured is left alone; upgrade websockets-closefix"
+    )
 
 
 # The table.
 
 
-def is_clean(release):
-    return not any(flaw.since <= release < flaw.fixed for flaw in FIXES)
+def test_every_fix_is_named_after_its_file():
+    for fix in every_fix():
+        [*_, implementation, file] = next(iter(fix.wrappers.values())).__module__.split(".")
+        assert fix.name == f"{implementation}.{file}"
+        assert fix.module.startswith(f"websockets.{implementation}.")
+        assert fix.module in _state.MODULES
 
 
-def test_clean_releases_are_those_of_the_table():
-    releases = [(11, 0), (11, 0, 3), (12, 0), (13, 0, 1), (13, 1), (14, 0), (14, 1), (14, 2)]
-    releases += [(15, 0), (15, 0, 1), (16, 0), (16, 1, 1), (17, 4)]
-    clean = [release for release in releases if is_clean(release)]
-    assert clean == [(14, 2), (16, 0), (16, 1, 1), (17, 4)]
-    expected = "14.2, or 16.0 or later" if sys.version_info >= (3, 10) else "14.2"
-    assert expected == _detect.CLEAN_RELEASES
+def test_every_fix_says_what_there_is_to_know():
+    for fix in every_fix():
+        assert fix.symptom
+        assert fix.examined
+        assert fix.fixed is None or fix.since < fix.fixed
 
 
-def test_each_flaw_has_a_room_with_its_wrappers():
-    folder = Path(_detect.__file__).parent / "_fixes"
-    for flaw in FIXES:
-        tree = ast.parse((folder / f"{flaw.room}.py").read_text(encoding="utf-8"))
-        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        assert {method.partition(".")[2] for method in flaw.wrapped} <= functions
-        assert flaw.symptom
-        assert flaw.name in (f"issue {flaw.issue}", "early reader")
-
-
-def test_each_room_is_found_by_what_freezes_programs():
-    """By import statements alone, as PyInstaller goes through them."""
-    source = Path(_detect.__file__).with_name("_patch.py").read_text(encoding="utf-8")
-    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
-    names = {name.name for node in imports if node.module == "_fixes" for name in node.names}
-    assert names >= {flaw.room for flaw in FIXES}
+def test_names_are_unique():
+    names = [fix.name for fix in every_fix()]
+    assert len(names) == len(set(names))

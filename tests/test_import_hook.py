@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import builtins
 import copy
 import importlib
 import importlib.machinery
 import importlib.util
 import inspect
-import pickle
 import sys
 import types
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -27,9 +26,13 @@ def hooked(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("")
     (package / "hooked_module.py").write_text("value = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     seen = []
-    _import_hook.install(NAME, seen.append)
+    monkeypatch.setattr(
+        sys,
+        "meta_path",
+        [f for f in sys.meta_path if not isinstance(f, _import_hook.Finder)],
+    )
+    _import_hook.install([NAME], seen.append)
     yield seen
     for name in (NAME, "hooked_package"):
         sys.modules.pop(name, None)
@@ -46,10 +49,11 @@ def test_calls_back_once_the_module_is_executed(hooked, monkeypatch):
 
 def test_installed_once(hooked):
     before = list(sys.meta_path)
-    _import_hook.install(NAME, hooked.append)
+    _import_hook.install([NAME], hooked.append)
     assert sys.meta_path == before
-    assert _import_hook.is_installed(NAME)
-    assert not _import_hook.is_installed("another_module")
+    assert _import_hook.is_installed()
+    sys.meta_path.pop(0)
+    assert not _import_hook.is_installed()
 
 
 def test_leaves_no_trace_on_the_module(hooked):
@@ -143,34 +147,7 @@ def test_namespace_package(hooked, tmp_path):
     assert list(module.__path__) == [str(folder)]
 
 
-class LegacyLoader:
-    """As zipimport's before Python 3.10, and many of those times."""
-
-    def load_module(self, fullname):
-        module = sys.modules[fullname] = types.ModuleType(fullname)
-        module.__loader__ = self
-        module.value = 1
-        return module
-
-
-class LegacyFinder:
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname == NAME:
-            return importlib.machinery.ModuleSpec(NAME, LegacyLoader())
-        return None
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 15), reason="load_module() is gone")
-@pytest.mark.filterwarnings("ignore:.*load_module:ImportWarning")
-def test_loader_that_only_makes_modules(hooked):
-    sys.meta_path.insert(1, LegacyFinder())
-    module = importlib.import_module(NAME)
-    assert module.value == 1
-    assert hooked == [module]
-    assert type(module.__loader__) is type(module.__spec__.loader) is LegacyLoader
-
-
-# Past the finder, and around it.
+# Around the finder, and past it.
 
 
 class Proxied:
@@ -185,7 +162,6 @@ class Proxied:
 
 def test_proxies_around_the_finders(hooked):
     sys.meta_path[:] = [Proxied(finder) for finder in sys.meta_path]
-    assert _import_hook.is_installed(NAME)
     assert importlib.import_module(NAME).value == 1
     assert len(hooked) == 1
 
@@ -199,81 +175,11 @@ def test_proxies_that_find_nothing(hooked, tmp_path):
     assert not sys.meta_path[0].finder.asking
 
 
-def test_finders_that_raise_do_not_hide_whether_it_is_installed(hooked):
-    class Raises:
-        def find_spec(self, name, path=None, target=None):
-            raise LookupError(name)
-
-    sys.meta_path.insert(0, Raises())
-    assert _import_hook.is_installed(NAME)
-    assert not _import_hook.is_installed("another_module")
-
-
-@pytest.mark.parametrize(
-    "duplicate", [copy.copy, copy.deepcopy, lambda spec: pickle.loads(pickle.dumps(spec))]
-)
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
 def test_copies_of_a_spec(hooked, duplicate):
     spec = importlib.util.find_spec(NAME)
     for each in (duplicate(spec.loader), duplicate(spec).loader):
         assert each.get_source(NAME) == "value = 1\n"
-
-
-class Faster:
-    """As typeguard's and jaxtyping's: asks the path, not the finders that are there."""
-
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name.startswith("hooked_package"):
-            return importlib.machinery.PathFinder.find_spec(name, path)
-        return None
-
-
-def ask_for_anything():
-    importlib.util.find_spec("another_module")
-
-
-def test_catches_up_when_it_is_asked_for_anything(hooked):
-    sys.meta_path.insert(0, Faster)
-    module = importlib.import_module(NAME)
-    assert hooked == []
-    ask_for_anything()
-    assert hooked == [module]
-    ask_for_anything()
-    assert hooked == [module]
-
-
-def test_catches_up_only_when_nothing_is_half_way(hooked, tmp_path):
-    """Else the callback might meet a module that is being executed, or execute it twice."""
-    source = tmp_path / "hooked_package" / "hooked_module.py"
-    source.write_text("import importlib.util\nimportlib.util.find_spec('another_module')\n")
-    sys.meta_path.insert(0, Faster)
-    module = importlib.import_module(NAME)
-    assert hooked == []
-    ask_for_anything()
-    assert hooked == [module]
-
-
-def test_callback_that_needs_what_is_about_to_be_imported(hooked, tmp_path, monkeypatch):
-    (tmp_path / "needed.py").write_text("import builtins; builtins.executed += 1\n")
-    monkeypatch.setattr(builtins, "executed", 0, raising=False)
-    seen = []
-
-    def on_executed(module):
-        importlib.import_module("needed")
-        seen.append(module)
-
-    finder = sys.meta_path[0]
-    monkeypatch.setattr(finder, "on_executed", on_executed)
-    sys.meta_path.insert(0, Faster)
-    module = importlib.import_module(NAME)
-    importlib.import_module("needed")
-    del sys.modules["needed"]
-    assert builtins.executed == 1
-    assert seen == []
-    ask_for_anything()
-    del sys.modules["needed"]
-    assert seen == [module]
-    assert finder.catching_up == {}
 
 
 def test_lazy_module_is_left_alone_until_it_is_used(hooked):
@@ -281,16 +187,26 @@ def test_lazy_module_is_left_alone_until_it_is_used(hooked):
     spec.loader = importlib.util.LazyLoader(spec.loader)
     module = sys.modules[NAME] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    ask_for_anything()
+    assert list(_import_hook.loaded([NAME])) == []
     assert hooked == []
     assert type(module) is not types.ModuleType
     assert module.value == 1
     assert hooked == [module]
+    assert module in _import_hook.loaded([NAME])
 
 
-def test_a_purged_module_is_none_to_catch_up_with(hooked, monkeypatch):
-    importlib.import_module(NAME)
-    del sys.modules[NAME]
-    ask_for_anything()
-    assert sys.meta_path[0].taken is None
-    assert len(hooked) == 1
+def test_mocks_are_not_looked_at(hooked, monkeypatch):
+    monkeypatch.setitem(sys.modules, NAME, MagicMock())
+    assert list(_import_hook.loaded([NAME])) == []
+
+
+def test_tells_of_a_module_that_is_being_executed(hooked, tmp_path):
+    source = tmp_path / "hooked_package" / "hooked_module.py"
+    source.write_text(
+        "import sys\n"
+        "from websockets_closefix import _import_hook\n"
+        "value = _import_hook.is_being_executed(sys.modules[__name__])\n"
+    )
+    module = importlib.import_module(NAME)
+    assert module.value
+    assert not _import_hook.is_being_executed(module)

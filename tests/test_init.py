@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import websockets.sync.connection
 
 import websockets_closefix
 from websockets_closefix import _detect
-from websockets_closefix._fixes import FIXES
+from websockets_closefix._fixes import fixes_of
+from websockets_closefix._state import PACKAGES
 
-from .builds import CODE, FIXED, FLAWED, write_build
-from .conftest import (
-    ROOT,
-    affected,
-    bugs_of_the_release,
-    has_none,
-    has_some,
-    installed_release,
-)
+from .builds import CODE, copy_build, write_build
+from .conftest import ROOT, affected, bugs_of_the_release, has_some, installed_release
 
 VERSION = installed_release()
 
@@ -32,30 +28,29 @@ def test_status():
     assert str(status) == status.detail
     assert isinstance(status.repaired, int)
     assert isinstance(status, websockets_closefix.Status)
-    assert all(isinstance(flaw, websockets_closefix.BugStatus) for flaw in status.flaws)
+    assert all(isinstance(bug, websockets_closefix.BugStatus) for bug in status.bugs)
     with pytest.raises(AttributeError):
         status.state = "armed"
 
 
-def test_status_tells_what_is_done_about_each_flaw():
-    rooms = [flaw for flaw in FIXES if flaw.room in bugs_of_the_release()]
-    expected = [(flaw.issue, flaw.symptom, "applied") for flaw in rooms]
-    assert list(websockets_closefix.status().flaws) == expected
-    disabled = [(issue, symptom, "disabled") for issue, symptom, _ in expected]
-    assert list(websockets_closefix.unapply().flaws) == disabled
+def bugs_in_the_imported():
+    """Return what tests of this process can expect: they import websockets.sync alone."""
+    return [fix for fix in fixes_of("websockets.sync") if fix.name in bugs_of_the_release()]
+
+
+def test_status_tells_what_is_done_about_each_bug():
+    expected = [(f.name, f.issue, f.symptom, "applied") for f in bugs_in_the_imported()]
+    assert [bug for bug in websockets_closefix.status().bugs if bug in expected] == expected
+    disabled = [(*bug[:3], "disabled") for bug in expected]
+    assert [bug for bug in websockets_closefix.unapply().bugs if bug in disabled] == disabled
 
 
 @has_some
-def test_advice_of_an_affected_release():
+def test_detail_names_what_is_fixed_and_in_which_implementation():
     detail = websockets_closefix.status().detail
-    assert f"go to {_detect.CLEAN_RELEASES} when you can" in detail
-    for flaw in FIXES:
-        assert (flaw.name in detail) == (flaw.room in bugs_of_the_release())
-
-
-@has_none
-def test_advice_of_a_clean_release():
-    assert "can be removed" in websockets_closefix.status().detail
+    assert f"websockets {VERSION}, in websockets.sync" in detail
+    for fix in bugs_in_the_imported():
+        assert fix.name in detail
 
 
 def test_build_that_cannot_be_examined(monkeypatch):
@@ -66,9 +61,9 @@ def test_build_that_cannot_be_examined(monkeypatch):
 
     monkeypatch.setattr(_detect, "examine", fail)
     with pytest.warns(RuntimeWarning, match="LookupError: nobody foresaw this"):
-        websockets_closefix._repair(websockets.sync.connection)
+        websockets_closefix._on_executed(websockets.sync.connection)
     with pytest.raises(LookupError):
-        websockets_closefix._repair(websockets.sync.connection, strict=True)
+        websockets_closefix.apply(strict=True)
 
 
 def test_unknown_attribute():
@@ -89,7 +84,7 @@ def show():
 
 
 def expected():
-    return "applied" if bugs_of_the_release() else "not-affected"
+    return "applied" if bugs_in_the_imported() else "not-affected"
 
 
 def test_import_before_websockets(python):
@@ -108,18 +103,22 @@ def test_import_after_websockets(python):
     assert result.stdout.splitlines() == [f"{expected()} {VERSION}"]
 
 
-def test_import_costs_two_modules(python):
+def test_import_costs_three_modules(python):
     result = python(
         "import sys; before = set(sys.modules)\n"
         "import websockets_closefix\n"
         "print(*sorted(set(sys.modules) - before))"
     )
-    assert result.stdout.split() == ["websockets_closefix", "websockets_closefix._import_hook"]
+    names = [
+        "websockets_closefix",
+        "websockets_closefix._import_hook",
+        "websockets_closefix._state",
+    ]
+    assert result.stdout.split() == names
 
 
-@pytest.mark.parametrize(("version", "code"), [("14.2", FIXED), ("14.1", FIXED)])
-def test_wrapt_is_not_imported_where_there_is_nothing_to_wrap(python, tmp_path, version, code):
-    path = f"{write_build(tmp_path / 'build', version, code)}:{ROOT}"
+def test_wrapt_is_not_imported_where_there_is_nothing_to_wrap(python, tmp_path):
+    path = f"{write_build(tmp_path / 'build', '100.0', '')}{os.pathsep}{ROOT}"
     result = python(
         "import sys, websockets_closefix, websockets.sync.connection\n"
         "websockets_closefix.status(); print('wrapt' in sys.modules)",
@@ -129,19 +128,19 @@ def test_wrapt_is_not_imported_where_there_is_nothing_to_wrap(python, tmp_path, 
     assert result.stdout.split() == ["False"]
 
 
-@has_none
-def test_clean_release_costs_no_module_but_those_of_the_gate(python):
+@pytest.mark.parametrize("package", PACKAGES)
+def test_program_that_uses_one_implementation_pays_for_no_other(python, package):
+    """Nothing is loaded or examined for the others."""
+    module = {"legacy": "protocol"}.get(package.rpartition(".")[2], "connection")
+    pytest.importorskip(f"{package}.{module}")
     result = python(
-        "import sys, websockets.sync.client\n"
-        "before = set(sys.modules)\n"
-        "import websockets_closefix\n"
-        "print(*set(sys.modules) - before)"
+        f"import sys, websockets_closefix\nimport {package}.{module}\nprint(*sys.modules)",
+        "-Wignore",
     )
-    gate = {"_detect", "_fixes", "_layers"}
-    assert set(result.stdout.split()) <= {
-        "websockets_closefix",
-        *(f"websockets_closefix.{name}" for name in ("_import_hook", *gate)),
-    }
+    loaded = result.stdout.split()
+    for other in set(PACKAGES) - {package}:
+        if f"{other}.protocol" not in loaded:  # up to 13.1, websockets itself imports legacy
+            assert f"websockets_closefix._fixes.{other.rpartition('.')[2]}" not in loaded
 
 
 @pytest.mark.parametrize("value", ["0", "off", "false", "no", " OFF "])
@@ -154,7 +153,7 @@ def test_kill_switch_wins(python, value):
     )
     first, detail, last, wrapt_imported = result.stdout.splitlines()
     assert (first, last) == ("disabled None", f"disabled {VERSION}")
-    assert "WEBSOCKETS_CLOSEFIX" in detail
+    assert "switched off by WEBSOCKETS_CLOSEFIX" in detail
     assert wrapt_imported == "False"
 
 
@@ -192,7 +191,7 @@ def test_websockets_from_before_the_threading_implementation(python, tmp_path):
     for module in ("__init__", "connection"):
         (build / "websockets" / "sync" / f"{module}.py").unlink()
     (build / "websockets" / "sync").rmdir()
-    result = python(SHOW + "import websockets; show()", PYTHONPATH=f"{build}:{ROOT}")
+    result = python(SHOW + "import websockets; show()", PYTHONPATH=f"{build}{os.pathsep}{ROOT}")
     assert result.stdout.splitlines() == ["not-affected 10.4"]
 
 
@@ -200,7 +199,7 @@ def test_resilience_says_which_websockets_it_needs(python, tmp_path):
     build = write_build(tmp_path / "build", "12.0", CODE["11.0.2"])
     result = python(
         "try: import websockets_closefix.resilience\nexcept ImportError as exc: print(exc)",
-        PYTHONPATH=f"{build}:{ROOT}",
+        PYTHONPATH=f"{build}{os.pathsep}{ROOT}",
     )
     assert "needs websockets 13.1 or later" in result.stdout
 
@@ -220,12 +219,9 @@ def test_reload(python):
 
 WRAPPED = """
 from websockets_closefix import _detect, _patch
-from websockets_closefix._fixes import FIXES
 
 def wrapped(module):
-    flaws = [verdict.flaw for verdict in _detect.examine(module)]
-    targets = [target for flaw in flaws for target in _patch.targets(flaw, module)]
-    return {_patch.is_wrapped(*target) for target in targets}
+    return {_patch.is_on(verdict.fix, module) for verdict in _detect.examine(module)}
 """
 
 
@@ -261,9 +257,8 @@ def test_purged_modules(python):
         SHOW + "import websockets.sync.client\n"
         "for name in list(sys.modules):\n"
         "    if name.partition('.')[0] == 'websockets': del sys.modules[name]\n"
-        "show(); from websockets_closefix import _repro; show()\n"
-        "with _repro.peer(_repro.stay_silent) as uri:\n"
-        "    print(type(_repro.reader_held(uri).caller).__name__)\n"
+        "show(); from websockets_closefix._repro.sync import close_race; show()\n"
+        "print(type(close_race.send('client').caller).__name__)\n"
         "print(websockets_closefix.status().repaired)\n"
     )
     assert result.stdout.splitlines() == [
@@ -279,10 +274,9 @@ def test_sitecustomize(python, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import websockets_closefix\n")
     result = python(
         "import sys; assert 'websockets_closefix' in sys.modules\n"
-        "from websockets_closefix import _repro\n"
-        "with _repro.peer(_repro.stay_silent) as uri:\n"
-        "    print(type(_repro.reader_held(uri).caller).__name__)\n",
-        PYTHONPATH=f"{tmp_path}:{ROOT}",
+        "from websockets_closefix._repro.sync import close_race\n"
+        "print(type(close_race.send('client').caller).__name__)\n",
+        PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}",
     )
     assert result.stdout.split() == ["ConnectionClosedError"]
 
@@ -290,7 +284,7 @@ def test_sitecustomize(python, tmp_path):
 def test_imported_while_another_thread_is_half_way_through_importing_websockets(python, tmp_path):
     """That import began before the hook was there, so that the hook never hears of it."""
     waits = "half_way.set()\ngo_on.wait(10)\n"
-    build = write_build(tmp_path / "build", "14.1", waits + FLAWED)
+    build = copy_build(tmp_path / "build", VERSION, waits)
     result = python(
         "import builtins, threading\n"
         "builtins.half_way, builtins.go_on = threading.Event(), threading.Event()\n"
@@ -303,20 +297,20 @@ def test_imported_while_another_thread_is_half_way_through_importing_websockets(
         "builtins.__import__ = let_go\n"
         "import websockets_closefix\n"
         "go_on.set(); thread.join(10); print(websockets_closefix.status().state)\n",
-        PYTHONPATH=f"{build}:{ROOT}",
+        PYTHONPATH=f"{build}{os.pathsep}{ROOT}",
     )
-    assert result.stdout.split() == ["applied"]
+    assert result.stdout.split() == [expected()]
 
 
 def test_status_while_another_thread_is_half_way_through_importing_websockets(python, tmp_path):
     shows = "import websockets_closefix; print(websockets_closefix.status().state)\n"
-    build = write_build(tmp_path / "build", "14.1", shows + FLAWED)
+    build = copy_build(tmp_path / "build", VERSION, shows)
     result = python(
         "import websockets_closefix, websockets.sync.connection\n"
         "print(websockets_closefix.status().state)",
-        PYTHONPATH=f"{build}:{ROOT}",
+        PYTHONPATH=f"{build}{os.pathsep}{ROOT}",
     )
-    assert result.stdout.split() == ["armed", "applied"]
+    assert result.stdout.split() == ["armed", expected()]
 
 
 @affected
@@ -345,28 +339,15 @@ sys.meta_path.insert(0, Faster)
 
 
 def test_hook_that_is_faster(python):
-    """As typeguard's and jaxtyping's, if they are installed after ours."""
+    """As typeguard's and jaxtyping's, installed after ours: status() and apply() make up for it."""
     result = python(SHOW + FASTER + "import websockets.sync.client; show()")
     assert result.stdout.splitlines() == [f"{expected()} {VERSION}"]
-
-
-@has_some
-def test_hook_that_is_faster_and_nobody_asks_for_the_status(python):
-    """The next import of anything makes up for it."""
-    result = python(
-        SHOW + FASTER + "import threading, websockets.sync.client\n"
-        "try: import a_module_that_nobody_has\n"
-        "except ImportError: pass\n"
-        "print('websockets_closefix._patch' in sys.modules, threading.active_count())\n"
-        "show()"
-    )
-    assert result.stdout.splitlines() == ["True 1", f"applied {VERSION}"]
 
 
 def test_lazy_import_recipe_of_the_standard_library(python):
     result = python(
         SHOW + "import importlib.util\n"
-        "name = websockets_closefix.CONNECTION_MODULE\n"
+        "name = 'websockets.sync.connection'\n"
         "spec = importlib.util.find_spec(name)\n"
         "spec.loader = importlib.util.LazyLoader(spec.loader)\n"
         "module = sys.modules[name] = importlib.util.module_from_spec(spec)\n"
@@ -401,7 +382,7 @@ def test_armed_between_finding_the_module_and_having_it(python):
         "            spec.loader = Slow(spec.loader.name, spec.loader.path)\n"
         "            return spec\n"
         "sys.meta_path.insert(0, Finder)\n"
-        "thread = threading.Thread(target=__import__, args=('websockets.sync.client',))\n"
+        "thread = threading.Thread(target=__import__, args=('websockets.sync.connection',))\n"
         "thread.start(); found.wait(10)\n" + SHOW + "show(); go_on.set(); thread.join(10); show()"
     )
     assert result.stdout.splitlines() == [f"armed {VERSION}", f"{expected()} {VERSION}"]
@@ -410,29 +391,113 @@ def test_armed_between_finding_the_module_and_having_it(python):
 # Whatever goes wrong, the application starts.
 
 
-def unrecognised(python, tmp_path, *options):
-    path = f"{write_build(tmp_path / 'build', '14.2.dev3+g1234567', FLAWED)}:{ROOT}"
-    program = "import websockets.sync.connection; websockets_closefix.apply(); show()"
-    return python(SHOW + program, *options, PYTHONPATH=path)
+def unrecognised(python, tmp_path, program, *options):
+    """Run a program with a development build that says it has the cures, and hasn't."""
+    build = copy_build(tmp_path / "build", "14.2.dev3+g1234567")
+    return python(SHOW + program, *options, PYTHONPATH=f"{build}{os.pathsep}{ROOT}")
 
 
+@affected
 @pytest.mark.parametrize("option", ["-Wdefault", "-Walways", "-Werror"])
-def test_unrecognised_build_gets_one_warning_a_flaw(python, tmp_path, option):
-    result = unrecognised(python, tmp_path, option)
+def test_unrecognised_build_gets_one_warning_a_bug(python, tmp_path, option):
+    program = "import websockets.sync.connection; websockets_closefix.apply(); show()"
+    result = unrecognised(python, tmp_path, program, option)
     assert result.stdout.splitlines() == ["unrecognised 14.2.dev3+g1234567"]
-    for name in ("issue 1555", "issue 1558"):
-        assert result.stderr.count(f"{name} is left alone") == 1
+    assert result.stderr.count("sync.close_race is left alone") == 1
 
 
-def test_unrecognised_build_raises_if_strict(python, tmp_path):
-    path = f"{write_build(tmp_path / 'build', '14.2.dev3+g1234567', FLAWED)}:{ROOT}"
-    result = python(
-        SHOW + "try: websockets_closefix.apply(strict=True)\n"
-        "except RuntimeError as exc: print(type(exc).__name__, exc)",
-        "-Wignore",
-        PYTHONPATH=path,
-    )
+STRICT = """
+try: websockets_closefix.apply(strict=True)
+except RuntimeError as exc: print(type(exc).__name__, exc)
+"""
+
+
+@affected
+@pytest.mark.parametrize("imported", ["", "import warnings, websockets.sync.client\n"])
+def test_strict_raises_instead_of_warning_and_names_all(python, tmp_path, imported):
+    """Also while websockets isn't imported yet."""
+    option = "-Wignore" if imported else "-Walways"
+    result = unrecognised(python, tmp_path, imported + STRICT, option)
     assert result.stdout.startswith("UnrecognisedWebsockets websockets calls itself 14.2.dev3")
+    assert result.stderr == ""
+    of_14_0 = "sync.paused_reader" in bugs_of_the_release()
+    for name in ("sync.close_race", *(["sync.paused_reader"] if of_14_0 else [])):
+        assert result.stdout.count(f"{name} is left alone") == 1
+
+
+MOCKED = """
+import sys
+from unittest.mock import MagicMock
+for name in NAMES:
+    sys.modules[name] = MagicMock()
+import websockets_closefix
+for name in ("apply", "status", "unapply"):
+    print(getattr(websockets_closefix, name)().state)
+"""
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["websockets", "websockets.sync", "websockets.sync.client", "websockets.exceptions"],
+        ["websockets.sync.connection"],
+        ["websockets", "websockets.sync", "websockets.sync.connection"],
+        ["websockets", "websockets.version", "websockets.sync", "websockets.sync.connection"],
+    ],
+)
+def test_websockets_that_is_a_mock(python, names):
+    """As in the tests of an application: nothing is looked at, nothing raised."""
+    result = python(f"NAMES = {names}\n{MOCKED}", "-Werror")
+    assert result.stdout.split() == ["armed", "armed", "disabled"]
+
+
+# Leaving single fixes off.
+
+
+def skipping(python, names, program="", *options):
+    program = (
+        f"{SHOW}import websockets.sync.client\n{program}show()\n"
+        "status = websockets_closefix.status(); print(status)\n"
+        "print(*(bug.name for bug in status.bugs if bug.state == 'skipped'))"
+    )
+    return python(program, *options, WEBSOCKETS_CLOSEFIX_SKIP=names)
+
+
+@affected
+@pytest.mark.parametrize("names", ["sync.close_race", " sync.close_race ,"])
+def test_skip_leaves_single_fixes_off(python, names):
+    result = skipping(
+        python,
+        names,
+        "method = vars(websockets.sync.connection.Connection)['close_socket']\n"
+        "from websockets_closefix._detect import layers, name_of_fix\n"
+        "owner = websockets.sync.connection.Connection\n"
+        "assert 'sync.close_race' not in map(name_of_fix, layers(owner, 'close_socket'))\n",
+        "-Werror",
+    )
+    state, detail, skipped = result.stdout.splitlines()
+    assert state == f"applied {VERSION}" or len(bugs_in_the_imported()) == 1
+    assert "WEBSOCKETS_CLOSEFIX_SKIP leaves off" in detail
+    assert skipped == "sync.close_race"
+    assert result.stderr == ""
+
+
+@has_some
+def test_skip_of_everything(python):
+    names = ",".join(bugs_of_the_release())
+    state, detail, skipped = skipping(python, names).stdout.splitlines()
+    assert state == f"disabled {VERSION}"
+    assert detail.startswith("WEBSOCKETS_CLOSEFIX_SKIP leaves off all that ")
+    assert skipped.split() == [fix.name for fix in bugs_in_the_imported()]
+
+
+@pytest.mark.parametrize("option", ["-Walways", "-Werror"])
+def test_skip_of_a_name_that_is_unknown(python, option):
+    result = skipping(python, "sync.close_rice,asyncio.any,1558", "", option)
+    assert result.stdout.splitlines()[0] == f"{expected()} {VERSION}"
+    for name in ("sync.close_rice", "1558"):
+        assert result.stderr.count(f"WEBSOCKETS_CLOSEFIX_SKIP names {name!r}, which is no fix") == 1
+    assert "asyncio" not in result.stderr  # it is looked at when websockets.asyncio is imported
 
 
 @affected
@@ -446,6 +511,15 @@ def test_broken_wrapt(python, tmp_path):
     )
     assert result.stdout.splitlines() == [f"unrecognised {VERSION}", "broken wrapt"]
     assert result.stderr.count("RuntimeWarning: websockets-closefix couldn't be applied") == 1
+
+
+@has_some
+def test_status_names_wrapt_where_it_is_missing(python):
+    result = python(
+        SHOW + BROKEN_WRAPT + "import websockets.sync.client; print(websockets_closefix.status())",
+        "-Wignore",
+    )
+    assert "wrapt, which every fix needs, can't be imported" in result.stdout
 
 
 BROKEN_WRAPT = "sys.modules['wrapt'] = None\n"
@@ -465,33 +539,11 @@ def test_warning_that_cannot_be_written(python, stderr, option):
     assert result.stdout.splitlines() == [f"unrecognised {VERSION}"]
 
 
-@has_some
-def test_time_limit_that_strikes_during_the_repair(python):
-    """It comes out of the import statement, as it would without the shim; the next one repairs."""
-    result = python(
-        SHOW + "import signal\n"
-        "class TimeLimit(Exception): pass\n"
-        "def strike(*args): raise TimeLimit\n"
-        "signal.signal(signal.SIGALRM, strike)\n"
-        "class Finder:\n"
-        "    @staticmethod\n"
-        "    def find_spec(name, path=None, target=None):\n"
-        "        if name == 'wrapt':\n"
-        "            sys.meta_path.remove(Finder); signal.raise_signal(signal.SIGALRM)\n"
-        "sys.meta_path.insert(0, Finder)\n"
-        "try: import websockets.sync.client\n"
-        "except TimeLimit: print('time limit')\n"
-        "import websockets.sync.client; show()"
-    )
-    assert result.stdout.splitlines() == ["time limit", f"applied {VERSION}"]
-    assert result.stderr == ""
-
-
 def test_apply_in_a_signal_handler_during_unapply(python):
     result = python(
         SHOW + "import signal; show()\n"
         "signal.signal(signal.SIGALRM, lambda *args: websockets_closefix.apply())\n"
-        "with websockets_closefix._lock: signal.raise_signal(signal.SIGALRM)\n"
+        "with websockets_closefix._state.lock: signal.raise_signal(signal.SIGALRM)\n"
         "show()"
     )
     assert result.stdout.splitlines() == ["armed None", "armed None"]

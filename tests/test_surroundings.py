@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import peer, stay_silent
+from websockets_closefix._repro.sync import close_race
+from websockets_closefix._repro.sync.ends import open_connection
+from websockets_closefix._repro.sync.observing import observe
 
-from .builds import FLAWED, write_build
+from .builds import write_build
 from .conftest import ROOT, affected, installed_release
 from .environments import run
 
@@ -27,11 +30,10 @@ SITE_PACKAGES = sysconfig.get_path("purelib")
 # Meets the race as the caller, and says what came out of it.
 MEET_THE_RACE = """
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix._repro.sync import close_race
 
 def meet_the_race():
-    with _repro.peer(_repro.stay_silent) as uri:
-        outcome = _repro.reader_held(uri)
+    outcome = close_race.send("client")
     print(f"{websockets_closefix.status().state} {type(outcome.caller).__name__}", flush=True)
 """
 
@@ -77,6 +79,9 @@ def test_multiprocessing_spawn(tmp_path):
     assert python_prints(str(tmp_path / "program.py"), env=environ) == [CURED, CURED]
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 10), reason="zipimport can't be hooked before Python 3.10"
+)
 def test_zipped_application(tmp_path):
     """The application, the shim and websockets in one archive."""
     archive = tmp_path / "application.pyz"
@@ -107,9 +112,10 @@ def test_switched_on_and_off_by_many_threads_while_connections_die():
             (websockets_closefix.apply if number % 2 else websockets_closefix.unapply)()
 
     def die(uri):
-        return _repro.close(uri, close_timeout=0.005)
+        websocket = open_connection(uri, close_timeout=0.005)
+        return observe(websocket, websocket.close)
 
-    with ThreadPoolExecutor(16) as pool, _repro.peer(_repro.stay_silent) as uri:
+    with ThreadPoolExecutor(16) as pool, peer(stay_silent) as uri:
         hammers = [pool.submit(hammer, number) for number in range(16)]
         try:
             outcomes = [die(uri) for _ in range(50)]
@@ -121,7 +127,7 @@ def test_switched_on_and_off_by_many_threads_while_connections_die():
         assert leaked <= {type(None), AssertionError, EOFError, ValueError}
         websockets_closefix.apply()
         assert websockets_closefix.status().state == "applied"
-        assert not _repro.reader_held(uri).leaked
+        assert not close_race.send("client").leaked
 
 
 def test_without_websockets(environment):
@@ -140,7 +146,7 @@ def test_without_websockets(environment):
 
 
 def test_websockets_without_sync(python, tmp_path):
-    build = write_build(tmp_path / "build", "14.1", FLAWED)
+    build = write_build(tmp_path / "build", "14.1", "")
     for source in (build / "websockets" / "sync").iterdir():
         source.unlink()
     (build / "websockets" / "sync").rmdir()
@@ -149,7 +155,7 @@ def test_websockets_without_sync(python, tmp_path):
         "print(websockets_closefix.apply().state)\n"
         "try: websockets_closefix.apply(strict=True)\n"
         "except ImportError as exc: print(exc.name)",
-        PYTHONPATH=f"{build}:{ROOT}",
+        PYTHONPATH=f"{build}{os.pathsep}{ROOT}",
     )
     assert result.stdout.split() == ["armed", "websockets.sync"]
 
@@ -195,7 +201,7 @@ def test_fork_while_another_thread_is_being_repaired(python):
         "import os, threading, websockets_closefix\n"
         "held, go_on = threading.Event(), threading.Event()\n"
         "def hold():\n"
-        "    with websockets_closefix._lock: held.set(); go_on.wait(10)\n"
+        "    with websockets_closefix._state.lock: held.set(); go_on.wait(10)\n"
         "thread = threading.Thread(target=hold); thread.start(); held.wait(10)\n"
         "pid = os.fork()\n"
         "if pid == 0:\n"
@@ -209,15 +215,12 @@ def test_fork_while_another_thread_is_being_repaired(python):
 
 
 def test_clock_that_stands_still(python):
-    """As freezegun's, in a test of the application's; the mutex is never let go."""
+    """As freezegun's, in a test of the application's; what is waited for never comes."""
     result = python(
-        "import os, time\n"
+        "import time\n"
         "import websockets_closefix, websockets.sync.client\n"
-        "from websockets_closefix._fixes.sync import _mutex\n"
-        "import threading, types\n"
+        "from websockets_closefix._fixes._waiting import wait_until\n"
         "time.monotonic = lambda: 0.0\n"
-        "_mutex.MUTEX_TIMEOUT = 0.05\n"
-        "held = threading.Lock(); held.acquire()\n"
-        "print(_mutex.comes_free(types.SimpleNamespace(protocol_mutex=held)))"
+        "print(wait_until(lambda: False, 0.05))"
     )
     assert result.stdout.split() == ["False"]

@@ -35,8 +35,8 @@ def apply(*, strict: bool = False) -> "Status":
     wins over it.
 
     Args:
-        strict: Import ``websockets.sync`` now, and raise where the shim would otherwise warn. It
-            defaults to :obj:`False`.
+        strict: Import all implementations that this release of websockets has now, and raise
+            where the shim would otherwise warn. It defaults to :obj:`False`.
 
     Returns:
         What :func:`status` returns afterwards.
@@ -107,49 +107,55 @@ def _arm(*, strict: bool = False) -> None:
     try:
         with _state.lock:
             _state.wanted = True
-            _import_hook.install(_state.PACKAGES, _on_executed)
+            _import_hook.install(_state.MODULES, _on_executed)
         if strict:
-            _import_without_warnings("websockets.sync.connection")
+            from . import _patch
+
+            _strict_threads.add(_thread.get_ident())
+            _patch.import_all()
     except Exception as exc:
         problems.append(exc)
-    for module in _import_hook.loaded(_state.PACKAGES):
-        # Another thread may be half-way through importing it, since before the hook was there: an
-        # import statement waits until it has finished.
-        if not _import_hook.is_being_executed(module) or __import__(module.__name__):
-            problems += _fix(module)
+    finally:
+        _strict_threads.discard(_thread.get_ident())
+    for module in _import_hook.loaded(_state.MODULES):
+        problems += _fix(module)
     if strict and problems:
         raise _all_in_one(problems)
     _warn(problems)
 
 
 def _catch_up() -> None:
-    """Fix what came into ``sys.modules`` past the import hook, before anybody looks at it."""
-    for module in _import_hook.loaded(_state.PACKAGES):
+    """Fix what came into ``sys.modules`` past the import hook, before its status is derived."""
+    for module in _import_hook.loaded(_state.MODULES):
         if not _import_hook.is_being_executed(module):
-            _warn(_fix(module))
-
-
-def _on_executed(module: "ModuleType") -> None:
-    """Fix a module that is being imported; the import statement must not fail for it."""
-    if _thread.get_ident() not in _strict_threads:
-        _warn(_fix(module))
-
-
-def _import_without_warnings(name: str) -> None:
-    """Import a module, and leave it to the caller to fix it."""
-    thread = _thread.get_ident()
-    _strict_threads.add(thread)
-    try:
-        __import__(name)
-    finally:
-        _strict_threads.discard(thread)
+            _warn(_put_on(module))
 
 
 _strict_threads: "set[int]" = set()
 
 
+def _on_executed(module: "ModuleType") -> None:
+    """Fix a module that is being imported; the import statement must not fail for it."""
+    # apply(strict=True) fixes what it imports itself, and raises instead of warning.
+    if _thread.get_ident() not in _strict_threads:
+        _warn(_put_on(module))
+
+
 def _fix(module: "ModuleType") -> "list[Exception]":
-    """Fix each bug that a module has, and return what kept us from it."""
+    """Fix a module once its import is over, and return what kept us from it."""
+    try:
+        if _import_hook.is_being_executed(module):
+            # By another thread, perhaps since before the hook was there: this waits for it.
+            __import__(module.__name__)
+        if _import_hook.is_being_executed(module):
+            return []  # by this thread
+    except Exception as exc:
+        return [exc]
+    return _put_on(module)
+
+
+def _put_on(module: "ModuleType") -> "list[Exception]":
+    """Put wrappers on a module, and return what kept us from it."""
     if not _state.wanted:
         return []
     try:

@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal, NamedTuple
 
 from ._fixes import Fix, every_fix, fixes_of
-from ._state import PACKAGES
 
 NEWEST_KNOWN = (17, 4)
 """The newest release whose code was looked at."""
@@ -180,25 +179,39 @@ def definition(module: ModuleType, method: str) -> tuple[type, str] | None:
     """
     owner, _, name = method.partition(".")
     classes = getattr(getattr(module, owner, None), "__mro__", (object,))[:-1]
-    defining = [each for each in classes if name in vars(each)]
-    named = [each for each in defining if each.__name__ == owner]
-    return ((named or defining)[-1], name) if defining else None
+    # Not an application's subclass, nor the callbacks that asyncio.Protocol has.
+    own = [each for each in classes if each.__module__.startswith("websockets.")]
+    return next(((each, name) for each in own if name in vars(each)), None)
 
 
 def layers(owner: type, name: str) -> list[Any]:
-    """
-    Return a method and what it wraps, outermost first.
-
-    A wrapper made by wrapt or :func:`functools.wraps` says in ``__wrapped__`` what it calls; what
-    a plain function calls that replaced the method can't be seen.
-
-    """
+    """Return a method and what it wraps, outermost first, as far as can be seen."""
     found: list[Any] = []
     layer = vars(owner).get(name)
     while layer is not None and len(found) < MOST_LAYERS:
         found.append(layer)
-        layer = attribute(layer, "__wrapped__")
+        wrapped = attribute(layer, "__wrapped__")  # by wrapt, or by functools.wraps()
+        layer = wrapped if wrapped is not None else replaced_by(layer, name)
     return found
+
+
+def replaced_by(function: Any, name: str) -> Any:
+    """
+    Return the method that a home-made patch replaced, which it keeps in a variable.
+
+    Args:
+        function: The patch, a plain function.
+        name: The method's name, which the variable's value has, whatever the variable's is.
+
+    """
+    if not isinstance(function, FunctionType):
+        return None
+    values = [attribute(cell, "cell_contents") for cell in function.__closure__ or ()]
+    values += [function.__globals__.get(variable) for variable in function.__code__.co_names]
+    for value in values:
+        if value is not function and attribute(value, "__name__") == name:
+            return value
+    return None
 
 
 def attribute(value: Any, name: str) -> Any:

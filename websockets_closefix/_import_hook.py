@@ -1,5 +1,5 @@
 """
-Calls back each time a module of some packages has been executed; imports only what is built in.
+Calls back each time one of some modules has been executed; imports only what is built in.
 
 The finder stays on ``sys.meta_path`` for good: a reload, a purged ``sys.modules`` and a first
 import that failed all come through it again.
@@ -11,7 +11,7 @@ import sys
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any, Callable, Optional
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     Callback = Callable[[ModuleType], None]
 
 
-def install(packages: "Sequence[str]", on_executed: "Callback") -> None:
+def install(modules: "Collection[str]", on_executed: "Callback") -> None:
     """
-    Call ``on_executed(module)`` whenever a module of these packages has been executed.
+    Call ``on_executed(module)`` whenever one of these modules has been executed.
 
     A second call changes nothing, unless somebody has taken the finder off ``sys.meta_path``.
 
     Args:
-        packages: Absolute names of the packages.
+        modules: Their absolute names.
         on_executed: Called in the importing thread, which holds the module's import lock. What
             it raises comes out of the import statement.
 
     """
     if not is_installed():
-        sys.meta_path.insert(0, Finder(packages, on_executed))
+        sys.meta_path.insert(0, Finder(modules, on_executed))
 
 
 def is_installed() -> bool:
@@ -40,15 +40,16 @@ def is_installed() -> bool:
     return any(isinstance(finder, Finder) for finder in sys.meta_path)
 
 
-def loaded(packages: "Sequence[str]") -> "Iterator[ModuleType]":
+def loaded(modules: "Collection[str]") -> "Iterator[ModuleType]":
     """
-    Yield the modules of these packages that are in ``sys.modules``, as far as they are real.
+    Yield those of these modules that are in ``sys.modules``, as far as they are real.
 
     A lazy module would be executed if it were looked at, and a mock has nothing to look at.
 
     """
-    for name, module in list(sys.modules.items()):
-        if name.startswith(tuple(packages)) and type(module) is type(sys):
+    for name in modules:
+        module = sys.modules.get(name)
+        if module is not None and type(module) is type(sys):
             yield module
 
 
@@ -60,8 +61,8 @@ def is_being_executed(module: "ModuleType") -> bool:
 class Finder:
     """Finds modules by asking the finders after it, and has their loaders call back."""
 
-    def __init__(self, packages: "Sequence[str]", on_executed: "Callback") -> None:
-        self.prefixes = tuple(f"{package}." for package in packages)
+    def __init__(self, modules: "Collection[str]", on_executed: "Callback") -> None:
+        self.modules = modules
         self.on_executed = on_executed
         self.asking: set[tuple[int, str]] = set()
 
@@ -72,7 +73,7 @@ class Finder:
         target: "Optional[ModuleType]" = None,
     ) -> "Optional[ModuleSpec]":
         """See :meth:`importlib.abc.MetaPathFinder.find_spec`."""
-        if not fullname.startswith(self.prefixes):
+        if fullname not in self.modules:
             return None
         question = (_thread.get_ident(), fullname)
         if question in self.asking:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Callable
 
 from . import _detect, _import_hook, _state
-from ._fixes import Fix, fixes_of
+from ._fixes import Fix, every_fix, fixes_of
 
 
 def put_on(module: ModuleType) -> list[Exception]:
@@ -26,8 +28,8 @@ def put_on(module: ModuleType) -> list[Exception]:
     verdicts = _detect.examine(module)
     problems: list[Exception] = [
         _detect.UnrecognisedWebsockets(detail)
-        for _, verdict, detail in verdicts
-        if verdict == "unrecognised"
+        for fix, verdict, detail in verdicts
+        if verdict == "unrecognised" and not is_skipped(fix)
     ]
     fixes = [fix for fix, verdict, _ in verdicts if verdict == "affected"]
     missing = [fix for fix in fixes if not is_skipped(fix) and not is_on(fix, module)]
@@ -43,6 +45,17 @@ def put_on(module: ModuleType) -> list[Exception]:
     return problems
 
 
+def import_all() -> None:
+    """Import all modules that fixes name, of the implementations that there are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # websockets.legacy is deprecated
+        for module in dict.fromkeys(fix.module for fix in every_fix()):
+            package = module.rpartition(".")[0]
+            # An older release has no websockets.asyncio; without websockets.sync this raises.
+            if package == "websockets.sync" or importlib.util.find_spec(package) is not None:
+                importlib.import_module(module)
+
+
 def wrap(fix: Fix, module: ModuleType, wrapt: Any) -> None:
     """Wrap the methods that a fix needs, unless they are wrapped already."""
     for owner, name, wrapper in targets(fix, module):
@@ -54,7 +67,7 @@ def wrap(fix: Fix, module: ModuleType, wrapt: Any) -> None:
 
 def take_off() -> None:
     """Put the original function objects back, except below something else's wrapper."""
-    modules = list(_import_hook.loaded(_state.PACKAGES))
+    modules = list(_import_hook.loaded(_state.MODULES))
     fixes = [fixes_of(_detect.package_of(module)) for module in modules]  # which imports them
     with _state.lock:
         _state.wanted = False
@@ -117,9 +130,9 @@ def warn_of_unknown_names(module: ModuleType) -> None:
     package = _detect.package_of(module)
     known = {fix.name for fix in fixes_of(package)}
     for name in sorted(_state.skipped() - known):
-        of_another = f"websockets.{name.partition('.')[0]}" in {*_state.PACKAGES} - {package}
-        if not of_another:
+        # What belongs to another implementation is looked at when that is imported.
+        if f"websockets.{name.partition('.')[0]}" not in {*_state.PACKAGES} - {package}:
             _state.warn_once(
-                f"WEBSOCKETS_CLOSEFIX_SKIP names {name!r}, which is no fix: it can name "
-                f"{', '.join(sorted(known))}"
+                f"WEBSOCKETS_CLOSEFIX_SKIP names {name!r}, which is no fix: "
+                "python -m websockets_closefix status lists their names"
             )

@@ -10,7 +10,19 @@ import _thread
 import os
 
 PACKAGES = ("websockets.sync", "websockets.asyncio", "websockets.legacy")
-"""The implementations; their modules are examined when they are imported."""
+"""The implementations."""
+
+MODULES = (
+    "websockets.sync.client",
+    "websockets.sync.connection",
+    "websockets.sync.server",
+    "websockets.asyncio.client",
+    "websockets.asyncio.connection",
+    "websockets.asyncio.server",
+    "websockets.legacy.protocol",
+    "websockets.legacy.server",
+)
+"""Their modules that are examined when they are imported: those that fixes may name."""
 
 # What apply() and unapply() said last. Wrappers ask at each call, so that those which can't be
 # taken off any more (a class from before a reload, another patch on top) obey, too.

@@ -58,7 +58,7 @@ def derive() -> Status:
     version = _detect.websockets_version()
     modules = [
         module
-        for module in _import_hook.loaded(_state.PACKAGES)
+        for module in _import_hook.loaded(_state.MODULES)
         if not _import_hook.is_being_executed(module)
     ]
     found = [
@@ -70,7 +70,7 @@ def derive() -> Status:
     if not _state.wanted:
         state, detail = derive_disabled()
     elif modules:
-        packages = sorted({_detect.package_of(module) for module in modules} & {*_state.PACKAGES})
+        packages = dict.fromkeys(_detect.package_of(module) for module in modules)
         of = f"websockets {version}, in {' and '.join(packages)},"
         state, detail = derive_imported(of, bugs, [detail for _, detail in found])
     else:
@@ -84,11 +84,10 @@ def judge(verdict: _detect.Verdict, is_on: bool) -> BugStatus:
     about = (fix.name, fix.issue, fix.symptom)
     if not _state.wanted:
         return BugStatus(*about, "disabled")
-    if verdict.name == "affected":
-        if _patch.is_skipped(fix) and not is_on:
-            return BugStatus(*about, "skipped")
-        if is_on:
-            return BugStatus(*about, "applied")
+    if _patch.is_skipped(fix) and not is_on:
+        return BugStatus(*about, "skipped")
+    if verdict.name == "affected" and is_on:
+        return BugStatus(*about, "applied")
     return BugStatus(*about, "unrecognised")
 
 

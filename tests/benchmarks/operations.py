@@ -21,9 +21,9 @@ class Operation(NamedTuple):
 
 
 OPERATIONS = {
-    # Where recv() is wrapped.
-    "echo": Operation("echo round trip", 1000, ("13.0.1",), "1.02"),
-    "connect": Operation("connect, echo, close", 50, ("13.1", "14.1", "15.0.1"), "1.02"),
+    # On 13.0.1 recv() is wrapped.
+    "echo": Operation("echo round trip", 1000, ("13.0.1", "13.1", "15.0.1", "17.4"), "1.02"),
+    "connect": Operation("connect, echo, close", 50, ("13.1", "15.0.1", "17.4"), "1.05"),
     "close_socket": Operation("close_socket() alone", 100, ("14.1",), None),
 }
 

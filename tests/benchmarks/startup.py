@@ -19,7 +19,7 @@ POST_IMPORT_HOOK = (
 )
 USE = "import websockets.sync.client"
 
-FLAWED, CLEAN = "14.1", "17.4"
+OLD, NEW = "14.1", "17.4"
 
 # Commands by what they run; and pairs of them, each with its budget.
 COMMANDS = {
@@ -27,19 +27,24 @@ COMMANDS = {
     "empty": f"import {EMPTY}",
     "shim": "import websockets_closefix",
     "hook": POST_IMPORT_HOOK,
-    "flawed": USE,
-    "flawed, shim": f"import websockets_closefix; {USE}",
-    "flawed, wrapt": f"{USE}; import wrapt",
-    "clean": USE,
-    "clean, shim": f"import websockets_closefix; {USE}",
+    **{
+        f"{name}{suffix}": program
+        for name in ("old", "new")
+        for suffix, program in {
+            "": USE,
+            ", shim": f"import websockets_closefix; {USE}",
+            ", wrapt": f"{USE}; import wrapt",
+        }.items()
+    },
 }
 PAIRS = [
     ("start-up: shim / empty package", "shim", "empty", "1.05"),
     ("start-up: shim / bare Python", "shim", "bare", None),
     ("start-up: shim / wrapt post-import hook", "shim", "hook", None),
-    (f"import websockets.sync.client, {CLEAN}: shim / none", "clean, shim", "clean", None),
-    (f"the same, {FLAWED}: shim / none", "flawed, shim", "flawed", None),
-    (f"the same, {FLAWED}: shim / wrapt imported", "flawed, shim", "flawed, wrapt", None),
+    (f"import websockets.sync.client, {OLD}: shim / none", "old, shim", "old", None),
+    (f"the same, {OLD}: shim / wrapt imported", "old, shim", "old, wrapt", None),
+    (f"import websockets.sync.client, {NEW}: shim / none", "new, shim", "new", None),
+    (f"the same, {NEW}: shim / wrapt imported", "new, shim", "new, wrapt", None),
 ]
 
 
@@ -49,7 +54,7 @@ def pairs(rounds, releases):
         times = {name: [] for name in COMMANDS}
         for _ in range(rounds):
             for name, program in COMMANDS.items():
-                release = {"flawed": FLAWED, "clean": CLEAN}.get(name.partition(",")[0])
+                release = {"old": OLD, "new": NEW}.get(name.partition(",")[0])
                 path = str(releases / release) if release else ""
                 times[name].append(time_process(program, path))
     for title, one, other, budget in PAIRS:

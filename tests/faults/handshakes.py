@@ -17,7 +17,8 @@ from websockets.server import ServerProtocol
 from websockets.sync.client import ClientConnection
 from websockets.sync.server import ServerConnection
 
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import reset_on_close, stay_silent
+from websockets_closefix._repro.sync.ends import open_connection
 
 from ..peers import client_context, server, server_context, uri_of
 from .bounded import PATIENCE
@@ -72,7 +73,7 @@ def client_is_reset(*, once_it_asks):
     def answer(sock):
         if once_it_asks:
             sock.recv(65536)
-        _repro.reset_on_close(sock)
+        reset_on_close(sock)
 
     return fail_to_connect(answer)
 
@@ -119,7 +120,7 @@ def fail_to_connect(answer, *, secure=False, **connect_kwargs):
         thread = threading.Thread(target=accept)
         thread.start()
         try:
-            _repro.open_connection(
+            open_connection(
                 uri_of(listener, secure=secure),
                 create_connection=Connection,
                 **{"close_timeout": CLOSE_TIMEOUT, **connect_kwargs},
@@ -183,10 +184,10 @@ def fail_to_serve(request, *, reset=False, ask=None, **serve_kwargs):
                 with client_context.wrap_socket(sock, server_hostname="127.0.0.1") as secure:
                     ask(secure)
             elif reset:
-                _repro.reset_on_close(sock)
+                reset_on_close(sock)
             else:
                 with contextlib.suppress(ConnectionResetError):
-                    _repro.stay_silent(sock)
+                    stay_silent(sock)
         return ended.get(timeout=PATIENCE)
 
 

@@ -15,7 +15,7 @@ import threading
 
 from websockets.exceptions import ConnectionClosed
 
-from websockets_closefix import _repro
+from websockets_closefix._repro.sync.ends import open_connection
 from websockets_closefix._repro.sync.server_shutdown import InterruptedListener, created
 
 from ..peers import silent_client
@@ -98,7 +98,7 @@ def receive(connection):
 @contextlib.contextmanager
 def client_of(server):
     """Open a connection, answer what the server says, and leave."""
-    client = _repro.open_connection(uri_of(server), close_timeout=1)
+    client = open_connection(uri_of(server), close_timeout=1)
     receiving = Act.started(lambda: receive(client))
     try:
         yield

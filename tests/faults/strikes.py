@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import SERVER
 
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import reset_on_close
 
 from .bounded import PATIENCE, Act, wait_until
 from .links import NO_OPTIONS
@@ -31,7 +31,7 @@ class Fault(NamedTuple):
 @contextlib.contextmanager
 def reset(connection, peer):
     def strike():
-        _repro.reset_on_close(peer)
+        reset_on_close(peer)
         peer.close()
 
     yield strike

@@ -2,7 +2,7 @@
 Prints, for each scenario, whether the shim is as good as upstream's fix.
 
 Run it as ``python -m tests.schedules --clean DIRECTORY [--quick] [SCENARIO ...]`` on a release with
-flaws; the directory holds a clean release.
+bugs; the directory holds a clean release.
 
 """
 
@@ -28,7 +28,7 @@ class Explorations(NamedTuple):
 
     shim: dict
     fix: dict  # upstream's, in the source of the same release
-    clean: dict  # a release without any of the flaws
+    clean: dict  # a release without any of these bugs
     unpatched: dict
 
 
@@ -82,7 +82,7 @@ def explore(what, name, **environ):
 
 def compare(scenario, found):
     """Yield what is different with the shim, as far as the searches can tell."""
-    leaks = scenario.flaw and scenario.hidden_by not in bugs_of_the_release()
+    leaks = scenario.bug and scenario.hidden_by not in bugs_of_the_release()
     if found.unpatched["leaked"] != bool(leaks):
         yield "no leak is found without the shim" if leaks else "leaks without the shim"
     shim, fix, clean = (set(map(str, found[i]["outcomes"])) for i in range(3))

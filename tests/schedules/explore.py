@@ -54,7 +54,7 @@ def find_outcomes(scenario):
 
 
 def find_leak(scenario):
-    """Tell whether the exploration is able to find the flaw at all."""
+    """Tell whether the exploration is able to find the bug at all."""
     result = explore(scenario, lambda state: not state.leaked(), stop_on_first=True)
     return {"leaked": not result.property_holds}
 

@@ -32,8 +32,8 @@ class Scenario(NamedTuple):
     clock: str = "virtual"  # time passes when all threads wait; "explored": at any moment
     preemption_bound: int = 2
     total_timeout: float = 900  # seconds
-    flaw: str = "sync.close_race"  # what leaks or hangs without the shim; none, where it is empty
-    hidden_by: str = ""  # the flaw that keeps that one from being met
+    bug: str = "sync.close_race"  # what leaks or hangs without the shim; none, where it is empty
+    hidden_by: str = ""  # the bug that keeps that one from being met
     pings: int = 0  # pending
     quick: bool = False  # exhausted in seconds
 
@@ -71,8 +71,8 @@ SCENARIOS = {
     "pong": Scenario([lambda connection: connection.pong()]),
     "close": Scenario([close]),
     # The reader thread alone closes these two, so that nobody can come in between.
-    "recv": Scenario([recv], flaw=""),
-    "recv, a message waiting": Scenario([recv], (MESSAGE,), flaw=""),
+    "recv": Scenario([recv], bug=""),
+    "recv, a message waiting": Scenario([recv], (MESSAGE,), bug=""),
     "close_socket twice, no reader": Scenario(
         [close_socket, close_socket], has_reader=False, quick=True
     ),
@@ -82,32 +82,32 @@ SCENARIOS = {
     "close_socket twice, and a reader": Scenario([close_socket] * 2, total_timeout=120),
     "recv, and close_socket": Scenario(
         [recv, close_socket],
-        flaw="sync.early_wakeup",
+        bug="sync.early_wakeup",
         hidden_by="sync.unread_message",  # nobody but the reader thread wakes a receiver there
         preemption_bound=1,
         quick=True,
     ),
     "recv, and close": Scenario(
-        [recv, close], flaw="sync.early_wakeup", hidden_by="sync.unread_message", total_timeout=120
+        [recv, close], bug="sync.early_wakeup", hidden_by="sync.unread_message", total_timeout=120
     ),
     "close_socket, a message unread": Scenario(
-        [close_socket], (MESSAGE,), flaw="sync.unread_message", quick=True
+        [close_socket], (MESSAGE,), bug="sync.unread_message", quick=True
     ),
     "close_socket, messages unread": Scenario(
-        [close_socket], 2 * (MESSAGE,), flaw="sync.paused_reader", preemption_bound=1, quick=True
+        [close_socket], 2 * (MESSAGE,), bug="sync.paused_reader", preemption_bound=1, quick=True
     ),
     "close_socket, a ping pending": Scenario(
-        [close_socket], pings=1, flaw="sync.pending_ping", preemption_bound=1, quick=True
+        [close_socket], pings=1, bug="sync.pending_ping", preemption_bound=1, quick=True
     ),
     "close, two pings pending": Scenario(
-        [close], pings=2, flaw="sync.pending_ping", total_timeout=300
+        [close], pings=2, bug="sync.pending_ping", total_timeout=300
     ),
 }
 
 
-def scenarios_of(rooms):
-    """Return the names of those in which one of the flaws in those rooms can be met."""
-    return [name for name, it in SCENARIOS.items() if it.flaw in rooms or (rooms and not it.flaw)]
+def scenarios_of(bugs):
+    """Return the names of those in which one of these bugs can be met."""
+    return [name for name, it in SCENARIOS.items() if it.bug in bugs or (bugs and not it.bug)]
 
 
 class FailingSocket:

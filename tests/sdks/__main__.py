@@ -49,7 +49,7 @@ def examine(sdk: SDK, folder: Path) -> Iterator[Row]:
         environment.install(sdk.requirement)
         pinned = environment.websockets()
         environment.install(*[f"websockets=={sdk.websockets}"] if sdk.websockets else [])
-        environment.install(f"websockets-closefix[status] @ {ROOT.as_uri()}")
+        environment.install(f"websockets-closefix @ {ROOT.as_uri()}")
     except Failed as exc:
         yield Row((title, "", f"can't be installed: {exc}"), False)
         return
@@ -58,7 +58,7 @@ def examine(sdk: SDK, folder: Path) -> Iterator[Row]:
         title += f" (its pins: {pinned})"
     try:
         yield from compare(sdk, environment, title)
-        yield advice(sdk, environment, title)
+        yield status(environment, title)
     except Failed as exc:
         yield Row((title, "", f"failed: {exc}"), False)
 
@@ -66,7 +66,7 @@ def examine(sdk: SDK, folder: Path) -> Iterator[Row]:
 def compare(sdk: SDK, environment: Environment, title: str) -> Iterator[Row]:
     """End the SDK's connections without the shim and with it, which is left switched on."""
     without = environment.drive(sdk)
-    with_run = environment.drive(sdk, *OURS, "run")
+    with_run = environment.drive(sdk, *OURS, "run", environment.python)
     environment.run(*OURS, "enable")
     enabled = environment.drive(sdk)
     for outcomes in zip(without, enabled, with_run):
@@ -77,23 +77,14 @@ def compare(sdk: SDK, environment: Environment, title: str) -> Iterator[Row]:
 
 
 def is_cured(without: Outcome, *with_shim: Outcome) -> bool:
-    """Tell whether the flaw showed without the shim, and only there."""
+    """Tell whether the bug showed without the shim, and only there."""
     return not without.ends_well and all(outcome.ends_well for outcome in with_shim)
 
 
-def advice(sdk: SDK, environment: Environment, title: str) -> Row:
-    """Do what status says, which names the SDK if its pins are the reason."""
-    page = environment.run(*OURS, "status")
-    requirement = environment.status()["upgrade_to"]
-    is_named = f"{sdk.name} {sdk.version}" in page.lower()
-    as_promised = is_named or not environment.bounds_websockets(sdk)
-    if requirement:
-        environment.run("-m", "pip", "install", "--quiet", requirement)
-        environment.run("-m", "pip", "check")
-        as_promised &= environment.status()["state"] == "not-affected"
-    said = f"pip install '{requirement}'" if requirement else "stay, repaired"
-    naming = "names" if is_named else "doesn't name"
-    return Row((title, "status", f"{said}; {naming} the SDK"), as_promised)
+def status(environment: Environment, title: str) -> Row:
+    """Ask status, which has to find the environment safe, with the shim switched on."""
+    state = environment.status()["state"]
+    return Row((title, "status", state), state == "applied")
 
 
 def print_table(rows: list[Row]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,12 +44,6 @@ class Environment:
     def websockets(self) -> str:
         """Return the installed release."""
         return self.run("-c", "import websockets.version as v; print(v.version)").strip()
-
-    def bounds_websockets(self, sdk: SDK) -> bool:
-        """Tell whether the metadata of an SDK set an upper bound to websockets."""
-        program = f"import importlib.metadata as m; print(*m.requires({sdk.name!r}), sep='\\n')"
-        requirements = self.run("-c", program).splitlines()
-        return any(re.match(r"websockets\b.*(<|==)\d", line) for line in requirements)
 
     def run(self, *arguments: str) -> str:
         """Run the interpreter somewhere where nothing can be imported from."""

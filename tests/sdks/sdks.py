@@ -22,11 +22,6 @@ class SDK(NamedTuple):
         """What the package index calls it."""
         return self.requirement.partition("==")[0].partition("[")[0]
 
-    @property
-    def version(self) -> str:
-        """Its release."""
-        return self.requirement.partition("==")[2]
-
 
 SDKS = (
     SDK("hume==0.13.6", "hume_chat"),
@@ -40,4 +35,4 @@ SDKS = (
 )
 
 QUICK = ("hume_chat", "assemblyai_streaming", "openai_ping")
-"""Those of the quickest that are about three flaws, on three releases."""
+"""Those of the quickest that are about three bugs, on three releases."""

@@ -39,7 +39,7 @@ def test_an_sdk_that_is_not_there(capsys):
     ("without", "with_shim", "is_cured"),
     [
         (HANGS, (CLOSED, CLOSED), True),
-        (CLOSED, (CLOSED, CLOSED), False),  # the flaw wasn't forced
+        (CLOSED, (CLOSED, CLOSED), False),  # the bug wasn't reproduced
         (HANGS, (HANGS, CLOSED), False),
         (HANGS, (CLOSED, HANGS), False),
     ],

@@ -17,13 +17,15 @@ from websockets.sync.server import serve
 from websockets.uri import parse_uri
 
 import websockets_closefix
-from websockets_closefix import _repro
-from websockets_closefix._repro import open_connection, opened, quiet_logger, wait_until
-from websockets_closefix._repro.observing import Caller, ends
-from websockets_closefix._repro.peers import messages
-from websockets_closefix._repro.sync import close_deadline
+from websockets_closefix._repro.logs import quiet_logger
+from websockets_closefix._repro.peers import messages, shake_hands, silent_client
+from websockets_closefix._repro.scenario import SIDES
+from websockets_closefix._repro.sync import close_deadline, ends
 from websockets_closefix._repro.sync._tls import TLSEnd, context
+from websockets_closefix._repro.sync.ends import open_connection, opened
+from websockets_closefix._repro.sync.observing import Caller, has_ended
 from websockets_closefix._repro.sync.socket_shutdown import is_receiving
+from websockets_closefix._repro.waiting import wait_until
 
 from ...conftest import bugs_of_the_release, has_bug, installed_release
 
@@ -55,7 +57,7 @@ def closing(*frames, **kwargs):
 
 @has_fix_or_is_reference
 @pytest.mark.parametrize("scenario", close_deadline.SCENARIOS, ids=lambda s: s.name)
-@pytest.mark.parametrize("side", _repro.SIDES)
+@pytest.mark.parametrize("side", SIDES)
 def test_ends_as_the_reference_does(scenario, side):
     started_at = time.monotonic()
     outcome = scenario.end_connection(side)
@@ -109,7 +111,7 @@ def test_peer_that_goes_on_sending():
     with opened("client", send, close_timeout=0.2) as websocket:
         caller = Caller(websocket.recv)
         caller.start()
-        assert ends(caller, 2)
+        assert has_ended(caller, 2)
         ended.set()
     assert type(caller.raised) is ConnectionClosedOK
 
@@ -123,7 +125,7 @@ def test_half_a_tls_record_after_the_close_frame():
         with sock:
             sock.settimeout(5)
             end = TLSEnd(sock, ssl.PROTOCOL_TLS_SERVER)
-            _repro.shake_hands(end)
+            shake_hands(end)
             end.sendall(CLOSE.serialize(mask=False))
             end.send_half(bytes(1000))
             stopped.wait(5)
@@ -141,7 +143,7 @@ def test_half_a_tls_record_after_the_close_frame():
         caller = Caller(websocket.recv)
         caller.start()
         try:
-            assert ends(caller, 2)
+            assert has_ended(caller, 2)
         finally:
             stopped.set()
             thread.join(5)
@@ -155,9 +157,9 @@ def test_without_a_close_timeout_it_waits():
     with closing(CLOSE, close_timeout=None) as websocket:
         caller = Caller(websocket.recv)
         caller.start()
-        assert not ends(caller, 0.3)
+        assert not has_ended(caller, 0.3)
         websocket.close_socket()
-        assert ends(caller)
+        assert has_ended(caller)
     assert type(caller.raised) is ConnectionClosedOK
 
 
@@ -167,7 +169,7 @@ def test_without_a_close_timeout_it_waits():
 @contextlib.contextmanager
 def client_that_leaves_tcp_open(uri):
     """Send a close frame, and keep the socket until the end."""
-    with _repro.silent_client(uri) as sock:
+    with silent_client(uri) as sock:
         sock.sendall(CLOSE.serialize(mask=True))
         yield
 
@@ -192,7 +194,7 @@ def shut_down_with_open_tcp():
         wait_until(lambda: is_closing(server))
         stopping = threading.Thread(target=server.shutdown)
         stopping.start()
-        hangs = not ends(stopping, 2)
+        hangs = not has_ended(stopping, 2)
     stopping.join(5)
     serving.join(5)
     return hangs, [type(exc) for exc in received]
@@ -256,7 +258,7 @@ def deadline(websocket):
 
 def test_orderly_close_is_as_quick_as_ever():
     """The hook is put on by the peer's close frame, which TCP's end follows."""
-    with _repro.server(lambda websocket: None) as uri:
+    with ends.server(lambda websocket: None) as uri:
         websocket = open_connection(uri, close_timeout=10)
         started_at = time.monotonic()
         with pytest.raises(ConnectionClosedOK) as raised:
@@ -310,7 +312,7 @@ def test_connection_that_was_opened_before_apply(without_shim):
         caller = Caller(websocket.recv)
         caller.start()
         try:
-            assert ends(caller, 2)
+            assert has_ended(caller, 2)
         finally:
             ended.set()
 
@@ -322,12 +324,12 @@ def test_connection_that_is_closing_at_unapply():
         websockets_closefix.unapply()
         caller = Caller(websocket.recv)
         caller.start()
-        assert ends(caller, 2)
+        assert has_ended(caller, 2)
 
 
 @has_bug("sync.close_deadline")
 def test_open_connection_has_nothing_of_the_fix():
-    with _repro.server(lambda websocket: websocket.recv()) as uri:
+    with ends.server(lambda websocket: websocket.recv()) as uri:
         websocket = open_connection(uri)
         assert type(websocket.recv_flow_control) is type(threading.Lock())
         assert not {"recv", "send", "discard"} & set(vars(websocket))

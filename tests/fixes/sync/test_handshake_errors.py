@@ -9,10 +9,11 @@ import pytest
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import quiet_logger
+from websockets_closefix._repro.logs import quiet_logger
+from websockets_closefix._repro.peers import reset_on_close
 from websockets_closefix._repro.sync import handshake_errors
 from websockets_closefix._repro.sync._connecting import connect_in_vain, server_that_answers
+from websockets_closefix._repro.sync.ends import server
 from websockets_closefix._repro.sync.refused_handshake import UNAVAILABLE
 
 from ...conftest import has_bug
@@ -49,7 +50,7 @@ def test_reset_by_the_server():
         sock, _ = listener.accept()
         with sock:
             sock.recv(65536)
-            _repro.reset_on_close(sock)
+            reset_on_close(sock)
 
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=serve)
@@ -100,6 +101,6 @@ def test_error_of_a_subclass_comes_through():
             super().handshake(*args, **kwargs)
             raise EOFError("of the application's own")
 
-    with _repro.server(lambda websocket: websocket.wait_closed) as uri:
+    with server(lambda websocket: websocket.wait_closed) as uri:
         outcome = connect_in_vain(uri, create_connection=Connection, logger=quiet_logger())
     assert type(outcome.caller) is EOFError

@@ -7,17 +7,20 @@ import threading
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import open_connection, opened, wait_until
-from websockets_closefix._repro.peers import messages
+from websockets_closefix._repro.logs import tapped_logger
+from websockets_closefix._repro.peers import messages, stay_silent
+from websockets_closefix._repro.scenario import SIDES
 from websockets_closefix._repro.sync import late_messages
+from websockets_closefix._repro.sync.ends import open_connection, opened, server
+from websockets_closefix._repro.sync.observing import observe
+from websockets_closefix._repro.waiting import wait_until
 
 from ...conftest import has_bug
 
 pytestmark = has_bug("sync.late_messages")
 
 
-@pytest.mark.parametrize("side", _repro.SIDES)
+@pytest.mark.parametrize("side", SIDES)
 def test_recv_tells_of_the_timeout_rather_than_of_an_internal_error(side):
     caught = []
 
@@ -27,8 +30,8 @@ def test_recv_tells_of_the_timeout_rather_than_of_an_internal_error(side):
             websocket.recv()
         caught.append(raised.value.__cause__)
 
-    with opened(side, _repro.stay_silent, close_timeout=0.1) as websocket:
-        assert _repro.observe(websocket, lambda: receive_and_close(websocket)) == (None, None)
+    with opened(side, stay_silent, close_timeout=0.1) as websocket:
+        assert observe(websocket, lambda: receive_and_close(websocket)) == (None, None)
     assert [type(cause) for cause in caught] == [TimeoutError]
 
 
@@ -52,7 +55,7 @@ def test_messages_that_came_in_time_stay():
 
 def receive_after_the_end():
     """Do what the reader thread does if it has data and the other thread has the mutex."""
-    with opened("client", _repro.stay_silent) as websocket:
+    with opened("client", stay_silent) as websocket:
         websocket.close_socket()
         websocket.protocol.receive_data(messages(1, mask=False))
         return websocket.protocol.events_received()
@@ -77,7 +80,7 @@ def test_an_error_of_another_kind_is_logged_as_ever():
     def send_when_told(sock):
         is_broken.wait(5)
         sock.sendall(messages(1, mask=False))
-        _repro.stay_silent(sock)
+        stay_silent(sock)
 
     is_broken, errors = threading.Event(), []
 
@@ -86,7 +89,7 @@ def test_an_error_of_another_kind_is_logged_as_ever():
             errors.append(record.exc_info[0])
         return False
 
-    with opened("client", send_when_told, logger=_repro.tapped_logger(collect)) as websocket:
+    with opened("client", send_when_told, logger=tapped_logger(collect)) as websocket:
         websocket.recv_messages.put = fail
         is_broken.set()
         wait_until(lambda: errors)
@@ -94,14 +97,14 @@ def test_an_error_of_another_kind_is_logged_as_ever():
 
 
 def test_what_is_put_on_a_connection_refers_to_it_weakly():
-    with opened("client", _repro.stay_silent) as websocket:
+    with opened("client", stay_silent) as websocket:
         websocket.close_socket()
         for owner, name in ((websocket.recv_messages, "put"), (websocket.protocol, "receive_data")):
             assert vars(owner)[name].args[0]() is owner
 
 
 def test_what_another_fix_has_put_there_stays():
-    with opened("client", _repro.stay_silent) as websocket:
+    with opened("client", stay_silent) as websocket:
         frames = []
         websocket.recv_messages.put = frames.append
         for _ in range(2):
@@ -111,13 +114,13 @@ def test_what_another_fix_has_put_there_stays():
 
 
 def test_open_connection_has_nothing_of_the_fix():
-    with _repro.server(lambda websocket: websocket.recv()) as uri:
+    with server(lambda websocket: websocket.recv()) as uri:
         websocket = open_connection(uri)
         assert "put" not in vars(websocket.recv_messages)
         assert "receive_data" not in vars(websocket.protocol)
         websocket.close()
 
 
-@pytest.mark.parametrize("side", _repro.SIDES)
+@pytest.mark.parametrize("side", SIDES)
 def test_without_the_shim(side, without_shim):
     assert type(late_messages.close(side).caller) is late_messages.ErrorLogged

@@ -10,9 +10,9 @@ from websockets.exceptions import ConnectionClosedOK
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import opened
 from websockets_closefix._repro.peers import messages
+from websockets_closefix._repro.scenario import SIDES
+from websockets_closefix._repro.sync.ends import opened
 from websockets_closefix._repro.sync.lost_messages import CLOSE
 
 from ...conftest import has_bug, installed_release
@@ -35,7 +35,7 @@ def torn(side="client", count=5, **kwargs):
 
     is_torn, ended = threading.Event(), threading.Event()
     with opened(side, send, close_timeout=5, **kwargs) as websocket:
-        websocket.socket.torn = True
+        websocket.socket.sendall_fails = True
         is_torn.set()
         try:
             websocket.recv_events_thread.join(2)
@@ -45,7 +45,7 @@ def torn(side="client", count=5, **kwargs):
             ended.set()
 
 
-@pytest.mark.parametrize("side", _repro.SIDES)
+@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("count", [1, 5, 400])
 def test_all_of_it_can_be_received_and_the_reader_thread_has_ended_at_once(side, count):
     with torn(side, count) as websocket:

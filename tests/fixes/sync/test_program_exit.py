@@ -13,8 +13,8 @@ from websockets.client import ClientProtocol
 from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import peer, stay_silent
+from websockets_closefix._repro.peers import peer, stay_silent
+from websockets_closefix._repro.sync.ends import server
 
 from ...conftest import ROOT, has_bug
 
@@ -81,7 +81,7 @@ def test_thread_that_uses_a_connection_goes_on_when_the_main_thread_has_ended():
         for message in websocket:
             websocket.send(message)
 
-    with _repro.server(echo) as uri:
+    with server(echo) as uri:
         assert ends(STILL_IN_USE, uri) == ("hello\n1000\n", True)
 
 

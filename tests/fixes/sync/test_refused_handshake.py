@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from websockets_closefix import _detect
-from websockets_closefix._repro import quiet_logger
+from websockets_closefix._repro.logs import quiet_logger
 from websockets_closefix._repro.sync import refused_handshake
 from websockets_closefix._repro.sync._connecting import connect_in_vain, server_that_answers
 from websockets_closefix._repro.sync._tls import TLSEnd, context

@@ -10,9 +10,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 import websockets_closefix
-from websockets_closefix._repro import open_connection, wait_until
-from websockets_closefix._repro.observing import Caller, ends
 from websockets_closefix._repro.sync import server_shutdown
+from websockets_closefix._repro.sync.ends import open_connection
+from websockets_closefix._repro.sync.observing import Caller, has_ended
+from websockets_closefix._repro.waiting import wait_until
 
 from ...conftest import bugs_of_the_release, has_bug, installed_release
 
@@ -224,7 +225,7 @@ def test_shutdown_while_a_request_is_processed():
         caller = Caller(lambda: open_connection(uri))
         caller.start()
         assert returned.wait(5)
-        assert ends(caller)
+        assert has_ended(caller)
     assert type(caller.raised).__name__ in ("InvalidStatus", "InvalidMessage", "NoneType")
 
 
@@ -237,7 +238,7 @@ def test_shutdown_without_serve_forever_twice():
         for act in (server.shutdown, server.shutdown, server.serve_forever):
             caller = Caller(act)
             caller.start()
-            assert ends(caller, 2)
+            assert has_ended(caller, 2)
             assert caller.raised is None
 
 
@@ -250,7 +251,7 @@ def test_shutdown_twice_with_connections():
             caller.start()
         assert close_code(client) == 1001
         for caller in callers:
-            assert ends(caller)
+            assert has_ended(caller)
             assert caller.raised is None
 
 
@@ -270,9 +271,9 @@ def test_shutdown_waits_for_handlers_where_it_can():
         caller = Caller(server.shutdown)
         caller.start()
         assert close_code(client) == 1001
-        assert not ends(caller, 0.3)
+        assert not has_ended(caller, 0.3)
         proceed.set()
-        assert ends(caller)
+        assert has_ended(caller)
         assert ended
 
 
@@ -287,9 +288,9 @@ def test_shutdown_leaves_connections_open_if_told_so():
         wait_until(lambda: server.socket_closed.is_set())
         client.send("after")
         assert client.recv(timeout=5) == "after"
-        assert not ends(caller, 0.1)
+        assert not has_ended(caller, 0.1)
         client.close()
-        assert ends(caller)
+        assert has_ended(caller)
 
 
 @has_fix
@@ -308,7 +309,7 @@ def test_server_of_a_subclass_waits_too():
         caller = Caller(server.shutdown)
         caller.start()
         assert close_code(client) == 1001
-        assert ends(caller)
+        assert has_ended(caller)
         assert caller.raised is None
 
 
@@ -345,5 +346,5 @@ def test_client_that_comes_when_it_is_too_late_is_turned_away():
         assert accepted.wait(5)
         server.shutdown()
         proceed.set()
-        assert ends(caller)
+        assert has_ended(caller)
     assert caller.raised.response.status_code == 503

@@ -14,12 +14,15 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.server import ServerConnection
 
-from websockets_closefix import _detect, _repro
+from websockets_closefix import _detect
 from websockets_closefix._fixes.sync._tcp import shut_down_tcp
-from websockets_closefix._repro import open_connection, quiet_logger, wait_until
-from websockets_closefix._repro.observing import Caller, ends
+from websockets_closefix._repro.logs import quiet_logger
+from websockets_closefix._repro.peers import peer, shake_hands, shut_down_and_close, stay_silent
 from websockets_closefix._repro.sync._tls import TEXT, TLSEnd, context
+from websockets_closefix._repro.sync.ends import open_connection, server
+from websockets_closefix._repro.sync.observing import Caller, has_ended
 from websockets_closefix._repro.sync.socket_shutdown import is_receiving
+from websockets_closefix._repro.waiting import wait_until
 
 from ...conftest import has_bug, installed_release
 from ...peers import client_context, server_context, tls_context, uri_of
@@ -49,9 +52,9 @@ def listening(serve):
     try:
         yield listener
     finally:
-        _repro.hang_up(listener)
+        shut_down_and_close(listener)
         for sock in accepted:
-            _repro.hang_up(sock)
+            shut_down_and_close(sock)
         thread.join(5)
 
 
@@ -78,7 +81,7 @@ def connect_in_vain():
             )
         )
         caller.start()
-        hangs = not ends(caller, HANG)
+        hangs = not has_ended(caller, HANG)
     caller.join(5)
     return "hangs" if hangs else type(caller.raised)
 
@@ -104,7 +107,7 @@ def opened_in_tls():
     def serve(sock):
         outer = TLSEnd(sock, ssl.PROTOCOL_TLS_SERVER)
         inner = TLSEnd(outer, ssl.PROTOCOL_TLS_SERVER)
-        _repro.shake_hands(inner)
+        shake_hands(inner)
         outer.send_half(bytes(1000))
         stopped.set()
         while sock.recv(65536):
@@ -131,7 +134,7 @@ def close_in_tls():
     with opened_in_tls() as websocket:
         caller = Caller(websocket.close)
         caller.start()
-        hangs = not ends(caller, HANG)
+        hangs = not has_ended(caller, HANG)
     caller.join(5)
     return hangs
 
@@ -158,7 +161,7 @@ def reader_of_half_a_request():
             super().__init__(*args, **kwargs)
             threads.append(self.recv_events_thread)
 
-    serving = _repro.server(
+    serving = server(
         lambda websocket: None,
         ssl=context(ssl.PROTOCOL_TLS_SERVER),
         create_connection=Connection,
@@ -170,7 +173,7 @@ def reader_of_half_a_request():
         with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
             TLSEnd(sock, ssl.PROTOCOL_TLS_CLIENT).send_half(TEXT.serialize(mask=True))
             wait_until(lambda: threads)
-            leaks = not ends(threads[0], HANG)
+            leaks = not has_ended(threads[0], HANG)
     threads[0].join(5)
     return leaks
 
@@ -193,7 +196,7 @@ def test_server_leaks_no_thread():
 def test_what_was_sent_before_closing_arrives(secure):
     """The handler returns while almost all of its message is on its way to a slow client."""
     message = bytes(2**23)
-    serving = _repro.server(
+    serving = server(
         lambda websocket: websocket.send(message),
         compression=None,
         **({"ssl": server_context} if secure else {}),
@@ -218,7 +221,7 @@ def test_subclass_that_closes_the_socket_itself():
             closed.append(self)
             super().close_socket()
 
-    with _repro.peer(_repro.stay_silent) as uri:
+    with peer(stay_silent) as uri:
         websocket = open_connection(uri, create_connection=Connection, close_timeout=0.1)
         websocket.close()
     assert closed

@@ -11,10 +11,12 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection
 
-from ..ends import open_connection
-from ..holding import quiet_logger
-from ..observing import PATIENCE, Caller, Hangs, Outcome, ends, free
-from ..peers import hang_up
+from ..logs import quiet_logger
+from ..peers import shut_down_and_close
+from ..scenario import Hangs, Outcome
+from ..waiting import PATIENCE
+from .ends import open_connection
+from .observing import Caller, free, has_ended
 
 
 class TurnedAway(Outcome):
@@ -41,7 +43,7 @@ def connect_in_vain(uri: str, **connect_kwargs: Any) -> TurnedAway:
     options = {"create_connection": Connection, "logger": quiet_logger(), **connect_kwargs}
     caller = Caller(lambda: open_connection(uri, **options))
     caller.start()
-    hangs = not ends(caller)
+    hangs = not has_ended(caller)
     for connection in connections:
         free(connection)
     caller.join(PATIENCE)
@@ -70,5 +72,5 @@ def server_that_answers(response: bytes, *, then_leave: bool) -> Iterator[str]:
         yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         done.set()
-        hang_up(listener)
+        shut_down_and_close(listener)
         thread.join(PATIENCE)

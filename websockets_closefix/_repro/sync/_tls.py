@@ -13,9 +13,9 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
-from .. import observing
-from ..observing import PATIENCE
-from ..peers import hang_up, shake_hands
+from .. import waiting
+from ..peers import shake_hands, shut_down_and_close
+from ..waiting import PATIENCE
 
 Act = Callable[..., Any]
 
@@ -108,7 +108,7 @@ def peer_that_stops(*, answer: bool) -> Iterator[tuple[str, threading.Event]]:
     try:
         yield f"wss://127.0.0.1:{listener.getsockname()[1]}", stopped
     finally:
-        hang_up(listener)
+        shut_down_and_close(listener)
         thread.join(PATIENCE)
 
 
@@ -143,11 +143,11 @@ def go_silent(end: TLSEnd, stopped: threading.Event, *, mask: bool) -> None:
     """
     end.send_half(TEXT.serialize(mask=mask))
     stopped.set()
-    end.sock.settimeout(observing.HANG + A_LITTLE)
+    end.sock.settimeout(waiting.HANG + A_LITTLE)
     with contextlib.suppress(OSError):
         while end.sock.recv(65536):
             pass
-    hang_up(end.sock)
+    shut_down_and_close(end.sock)
 
 
 TEXT = Frame(Opcode.TEXT, bytes(1000))

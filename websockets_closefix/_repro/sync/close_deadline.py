@@ -9,9 +9,10 @@ from typing import Any
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.frames import Close, Frame, Opcode
 
-from ..ends import opened
-from ..observing import PATIENCE, Hangs, Outcome, observe
-from ..scenario import Scenario
+from ..scenario import Hangs, Outcome, Scenario
+from ..waiting import PATIENCE
+from .ends import opened
+from .observing import observe
 
 CLOSE = Frame(Opcode.CLOSE, Close(1000, "").serialize())
 TOO_BIG = Frame(Opcode.BINARY, bytes(1000))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from websockets import exceptions
 
-from ..observing import Outcome
-from ..scenario import Scenario
+from ..scenario import Outcome, Scenario
 from ._connecting import connect_in_vain, server_that_answers
 
 GARBAGE = b"220 mail.example ESMTP\r\n"

@@ -13,11 +13,12 @@ import socket
 import threading
 from typing import Any
 
-from .. import holding
-from ..ends import opened
-from ..observing import PATIENCE, Outcome, observe, wait_until
 from ..peers import messages, stay_silent
-from ..scenario import Scenario
+from ..scenario import Outcome, Scenario
+from ..waiting import PATIENCE, wait_until
+from . import holding
+from .ends import opened
+from .observing import observe
 
 
 class ErrorLogged(Exception):

@@ -8,10 +8,11 @@ import threading
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close, Frame, Opcode
 
-from ..ends import opened
-from ..observing import PATIENCE, Outcome, observe, wait_until
 from ..peers import messages, stay_silent
-from ..scenario import Scenario
+from ..scenario import Outcome, Scenario
+from ..waiting import PATIENCE, wait_until
+from .ends import opened
+from .observing import observe
 
 CLOSE = Frame(Opcode.CLOSE, Close(1000, "").serialize())
 
@@ -38,7 +39,7 @@ def recv(side: str) -> Outcome:
 
     def tear() -> None:
         wait_until(lambda: websocket.recv_messages.get_in_progress)
-        websocket.socket.torn = True
+        websocket.socket.sendall_fails = True
         is_torn.set()
 
     with opened(side, send_and_go, close_timeout=0.1) as websocket:

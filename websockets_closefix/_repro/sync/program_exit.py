@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 
-from .. import observing
-from ..ends import opened
-from ..observing import Hangs, Outcome, ends, observe
+from .. import waiting
 from ..peers import stay_silent
-from ..scenario import Scenario
+from ..scenario import Hangs, Outcome, Scenario
+from .ends import opened
+from .observing import has_ended, observe
 
 
 def end_program(side: str) -> Outcome:
@@ -17,7 +17,7 @@ def end_program(side: str) -> Outcome:
 
         def wait_for_threads() -> None:
             reader: threading.Thread = websocket.recv_events_thread
-            if not reader.daemon and not ends(reader, observing.HANG / 2):
+            if not reader.daemon and not has_ended(reader, waiting.HANG / 2):
                 raise Hangs
 
         return observe(websocket, wait_for_threads)

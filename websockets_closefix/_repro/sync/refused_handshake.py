@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from websockets.exceptions import InvalidStatus
 
-from ..observing import PATIENCE, Hangs, Outcome
-from ..scenario import Scenario
+from ..scenario import Hangs, Outcome, Scenario
+from ..waiting import PATIENCE
 from ._connecting import connect_in_vain, server_that_answers
 
 UNAVAILABLE = (

@@ -11,11 +11,12 @@ from typing import Any, Callable
 
 from websockets.sync.server import serve
 
-from .. import observing
-from ..holding import quiet_logger
-from ..observing import PATIENCE, Caller, Hangs, Outcome, ends
-from ..peers import hang_up, silent_client
-from ..scenario import Scenario
+from .. import waiting
+from ..logs import quiet_logger
+from ..peers import shut_down_and_close, silent_client
+from ..scenario import Hangs, Outcome, Scenario
+from ..waiting import PATIENCE
+from .observing import Caller, has_ended
 
 
 class InterruptedListener(socket.socket):
@@ -48,9 +49,9 @@ def shut_down_in_handler(_: str) -> Outcome:
 
     def connect_and_wait() -> None:
         with silent_client(uri) as sock:
-            if not returned.wait(observing.HANG):
+            if not returned.wait(waiting.HANG):
                 raise Hangs
-            hang_up(sock)
+            shut_down_and_close(sock)
 
     with created(handler=handle) as websocket_server:
         uri = f"ws://127.0.0.1:{websocket_server.socket.getsockname()[1]}"
@@ -96,7 +97,7 @@ def outcome_of(websocket_server: Any, act: Callable[[], object]) -> Outcome:
     """Do something with a server in a thread, and free what hangs."""
     caller = Caller(act)
     caller.start()
-    hangs = not ends(caller, observing.HANG + 1)
+    hangs = not has_ended(caller, waiting.HANG + 1)
     if hangs or isinstance(caller.raised, Hangs):
         websocket_server.socket_closed.set()
         websocket_server.handler_threads.clear()

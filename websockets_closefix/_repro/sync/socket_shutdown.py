@@ -17,12 +17,13 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosedError
 
-from ..ends import open_connection, server
-from ..holding import quiet_logger
-from ..observing import PATIENCE, Hangs, Outcome, free, observe, wait_until
-from ..scenario import Scenario
+from ..logs import quiet_logger
+from ..scenario import Hangs, Outcome, Scenario
+from ..waiting import PATIENCE, wait_until
 from ._connecting import connect_in_vain
 from ._tls import client_that_stops, context, peer_that_stops
+from .ends import open_connection, server
+from .observing import free, observe
 
 OPEN_TIMEOUT = 0.3
 CLOSE_TIMEOUT = 0.1

@@ -1,4 +1,4 @@
-"""Holds a thread where another one overtakes it: in its socket, or where it logs."""
+"""Holds a thread until another one has overtaken it: in its socket, or where it logs."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import logging
 import os
 import socket
 import threading
-from typing import Any, Callable
+from typing import Any
+
+from ..logs import tapped_logger
 
 HOLD = 0.5
 """Seconds to hold a thread at most; less than a repair waits for another thread."""
 
 
 class HoldingSocket(socket.socket):
-    """A socket that can wait for another thread, up to HOLD, and, once ``torn``, can't send."""
+    """A socket in which a thread can be held, up to HOLD, and in which sending can fail."""
 
-    torn = False
+    sendall_fails = False
     recv_waits_for: threading.Event | None = None
     shutdown_waits_for: threading.Event | None = None
 
     @classmethod
     def connected_to(cls, uri: str) -> HoldingSocket:
         """Connect to the peer at ``uri``."""
-        sock = cls(socket.AF_INET, socket.SOCK_STREAM)
-        sock.connect(("127.0.0.1", int(uri.rpartition(":")[2])))
-        return sock
+        address = ("127.0.0.1", int(uri.rpartition(":")[2]))
+        return cls(fileno=socket.create_connection(address).detach())
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         """Wait before saying that the stream has ended, or a timeout has elapsed."""
@@ -39,27 +40,24 @@ class HoldingSocket(socket.socket):
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Fail as on a connection that the peer has closed."""
-        if self.torn:
+        if self.sendall_fails:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         super().sendall(data, flags)
 
     def shutdown(self, how: int) -> None:
-        """Hang up, which wakes whoever is blocked in ``recv()``, then wait."""
+        """Shut down, which wakes a thread that is blocked in ``recv()``, then wait."""
         super().shutdown(how)
         if self.shutdown_waits_for is not None:
             self.shutdown_waits_for.wait(HOLD)
 
 
 class HoldingListener(socket.socket):
-    """Accepts sockets that can hold a thread."""
+    """Accepts connections as :class:`HoldingSocket`."""
 
     @classmethod
     def listening(cls) -> HoldingListener:
         """Listen on a free port of 127.0.0.1."""
-        listener = cls(socket.AF_INET, socket.SOCK_STREAM)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        return listener
+        return cls(fileno=socket.create_server(("127.0.0.1", 0)).detach())
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection."""
@@ -101,29 +99,3 @@ def at_eof(record: logging.LogRecord) -> bool:
 def in_reader(record: Any) -> bool:
     """Tell whether the reader thread of the record's connection is logging it."""
     return threading.current_thread() is record.websocket.recv_events_thread
-
-
-def quiet_logger() -> logging.Logger:
-    """
-    Return a logger that drops what it is given.
-
-    Data that arrive while a connection closes are an "unexpected internal error" to the newest
-    release too.
-
-    """
-    logger = logging.Logger(__name__, logging.CRITICAL)
-    logger.addHandler(logging.NullHandler())
-    return logger
-
-
-def tapped_logger(tap: Callable[[Any], bool]) -> logging.Logger:
-    """
-    Return a DEBUG logger that shows each record to ``tap``, in the thread that logs.
-
-    ``tap`` is a filter rather than a handler, because a handler is called under its lock: holding
-    one thread there would hold the other at its next log line too.
-
-    """
-    logger = logging.Logger(__name__, logging.DEBUG)
-    logger.addFilter(tap)
-    return logger

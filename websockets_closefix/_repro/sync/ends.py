@@ -8,6 +8,7 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -15,24 +16,21 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve
 from websockets.uri import parse_uri
 
-from .holding import HoldingListener, HoldingSocket, quiet_logger
-from .observing import PATIENCE, free
-from .peers import Behaviour, peer, silent_client
+from ..logs import quiet_logger
+from ..peers import Behaviour, peer, silent_client
+from ..waiting import PATIENCE
+from .holding import HoldingListener, HoldingSocket
+from .observing import free
 
 
 def opened(side: str, behave: Behaviour, **kwargs: Any) -> contextlib.AbstractContextManager[Any]:
     """
-    Open a connection and yield this end of it.
+    Open a connection and yield one end, ``client`` or ``server``; ``behave`` is the other's part.
 
-    Args:
-        side: Which end to yield, ``client`` or ``server``; its socket is a
-            :class:`~.holding.HoldingSocket`.
-        behave: What the other end does.
-        kwargs: Passed to ``connect()`` or ``serve()``. Unless there is a ``logger``, nothing is
-            logged.
+    Its socket is a :class:`.holding.HoldingSocket`. Without a ``logger``, nothing is logged.
 
     """
-    open_end = {"client": opened_client, "server": opened_server}[side]
+    open_end = opened_client if side == "client" else opened_server
     return open_end(behave, **{"logger": quiet_logger(), **kwargs})
 
 
@@ -57,15 +55,14 @@ def opened_server(behave: Behaviour, **kwargs: Any) -> Iterator[Any]:
         handled.put((websocket, threading.current_thread()))
         done.wait()
 
-    def behave_until_closed(sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            behave(sock)
-        sock.close()
+    def behave_until_closed() -> None:
+        with client, contextlib.suppress(OSError):
+            behave(client)
 
     sock = HoldingListener.listening()
     with server(handle, sock=sock, **kwargs) as uri, silent_client(uri) as client:
         websocket, handler = handled.get(timeout=PATIENCE)
-        thread = threading.Thread(target=behave_until_closed, args=(client,), daemon=True)
+        thread = threading.Thread(target=behave_until_closed, daemon=True)
         thread.start()
         try:
             yield websocket
@@ -77,13 +74,8 @@ def opened_server(behave: Behaviour, **kwargs: Any) -> Iterator[Any]:
 
 
 def open_connection(uri: str, **connect_kwargs: Any) -> Any:
-    """
-    Connect as ``with connect(…)`` does (17.1 deprecates others), without closing at the end.
-
-    The socket is opened here: from 15.0 on, websockets would ask the environment for a proxy.
-
-    """
-    if "sock" not in connect_kwargs:
+    """Connect as ``with connect(…)`` does (17.1 deprecates others), without closing at the end."""
+    if "sock" not in connect_kwargs:  # from 15.0 on, websockets would look for a proxy
         wsuri = parse_uri(uri)
         connect_kwargs["sock"] = socket.create_connection((wsuri.host, wsuri.port))
     return connect(uri, **connect_kwargs).__enter__()
@@ -99,11 +91,9 @@ def server(
 ) -> Iterator[str]:
     """Run websockets' own threading server and yield its URI."""
     listener = sock or socket.create_server(("127.0.0.1", 0))
-    scheme = "ws"
+    uri = f"{'wss' if ssl else 'ws'}://127.0.0.1:{listener.getsockname()[1]}"
     if ssl is not None:
-        scheme = "wss"
-        serve_kwargs["ssl"] = ssl
-    uri = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+        serve_kwargs["ssl"] = ssl  # up to 12.0 it has another name
     websocket_server = serve(handler, sock=listener, **serve_kwargs)
     thread = threading.Thread(target=websocket_server.serve_forever)
     thread.start()
@@ -115,3 +105,10 @@ def server(
         for name in ("shutdown_watcher", "shutdown_notifier"):
             if isinstance(end := getattr(websocket_server, name, None), int):
                 os.close(end)  # a pipe, which websockets leaves open; from 17.0 on it isn't one
+
+
+def keep_sending(websocket: Any) -> None:
+    """Send until the connection ends, but no longer than PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        websocket.send("anybody there?")
