@@ -14,6 +14,7 @@ import sys
 import textwrap
 from typing import NamedTuple
 
+from websockets.sync import client as client_module
 from websockets.sync import connection as connection_module
 
 from .conftest import bugs_of_the_release
@@ -77,6 +78,31 @@ CURES = [
         )
         for method in ("Connection.recv", "Connection.recv_streaming")
     ),
+    # 13.1, 96055073
+    Cure(
+        "sync.refused_handshake",
+        "ClientConnection.handshake",
+        r"    if self\.protocol\.state is not OPEN:\n        self\.recv_events_thread.*\n",
+        "    if self.protocol.state is not OPEN:\n",
+    ),
+    # 14.2, 59d4dcf7, but for the class, which isn't there yet
+    Cure(
+        "sync.handshake_errors",
+        "ClientProtocol.parse",
+        r"(except Exception as exc:\n +)(self\.handshake_exc) = exc\n( +)",
+        r"\1\2 = InvalidHandshake('did not receive a valid HTTP response')\n"
+        r"\3\2.__cause__ = exc\n\3",
+    ),
+    Cure(
+        "sync.handshake_errors", "ClientProtocol.parse", r"super\(\)", "super(ClientProtocol, self)"
+    ),
+    # 13.0, 5f24866b
+    Cure(
+        "sync.program_exit",
+        "Connection.__init__",
+        r"target=self\.recv_events\b",
+        "target=self.recv_events, daemon=True",
+    ),
     # 14.2, 031ec31b
     Cure(
         "sync.paused_reader",
@@ -109,7 +135,12 @@ def cure():
     for bug, method, flawed, cured in CURES:
         if bug in bugs:
             owner, name = method.split(".")
-            rewrite(getattr(connection_module, owner), name, flawed, cured)
+            rewrite(getattr(module_of(owner), owner), name, flawed, cured)
+
+
+def module_of(owner):
+    """Return the module in which a class can be looked up."""
+    return connection_module if hasattr(connection_module, owner) else client_module
 
 
 def rewrite(owner, name, flawed, cured):

@@ -26,6 +26,7 @@ from .links import CLOSE_TIMEOUT, TLS
 from .strikes import HALF_A_RECORD
 
 OPEN_TIMEOUT = 0.3
+REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\nsorry"
 GARBAGE = b"\x00\x01this is no HTTP\r\n\r\n"
 REQUEST = (
     b"GET / HTTP/1.1\r\n"
@@ -49,6 +50,15 @@ def client_is_turned_away(status):
             sock.sendall(data)
 
     return fail_to_connect(answer)
+
+
+def client_is_turned_away_by_a_server_that_stays():
+    def answer(sock):
+        sock.recv(65536)
+        sock.sendall(REFUSAL)
+        stay(sock)
+
+    return fail_to_connect(answer, close_timeout=PATIENCE)
 
 
 def client_gets_garbage():
@@ -112,9 +122,8 @@ def fail_to_connect(answer, *, secure=False, **connect_kwargs):
         try:
             open_connection(
                 uri_of(listener, secure=secure),
-                close_timeout=CLOSE_TIMEOUT,
                 create_connection=Connection,
-                **connect_kwargs,
+                **{"close_timeout": CLOSE_TIMEOUT, **connect_kwargs},
             )
         except Exception as raised:
             exc = raised
@@ -185,6 +194,7 @@ def fail_to_serve(request, *, reset=False, ask=None, **serve_kwargs):
 HANDSHAKES = {
     ("403", "client"): lambda: client_is_turned_away(http.HTTPStatus.FORBIDDEN),
     ("500", "client"): lambda: client_is_turned_away(http.HTTPStatus.INTERNAL_SERVER_ERROR),
+    ("503, TCP stays open", "client"): client_is_turned_away_by_a_server_that_stays,
     ("no HTTP at all", "client"): client_gets_garbage,
     ("RST at once", "client"): lambda: client_is_reset(once_it_asks=False),
     ("TLS, then silence", "client"): client_is_left_waiting,

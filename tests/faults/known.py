@@ -1,5 +1,5 @@
 """
-What ends otherwise on older releases than on the newest, and stays as it is.
+What ends otherwise on a release than on the reference, 17.2, and stays as it is.
 
 Upstream changed it on purpose, and none of it is a flaw in how connections end. Whatever else is
 different makes the fault matrix fail. ``docs/evidence.md`` lists the reasons.
@@ -15,7 +15,7 @@ from websockets_closefix._detect import release
 
 
 class Difference(NamedTuple):
-    """One way in which the releases of a span differ from the newest one."""
+    """One way in which the releases of a span differ from the reference."""
 
     since: str
     before: str
@@ -28,20 +28,20 @@ class Difference(NamedTuple):
     outcomes: set
     """What may be seen there; anything else is wrong."""
 
-    newest: set
-    """What the newest release ends in."""
+    reference: set
+    """What the reference ends in."""
 
     why: str
 
 
 KNOWN = (
     Difference(
-        "11.0",
         "17.4",
+        "17.5",
         r"(FIN|peer killed|TLS without).* \| (idle|receiving) \| .*",
         r"cause of (receiving|recv\(\) .*)",
-        {"NoneType"},
         {"EOFError"},
+        {"NoneType"},
         "An end of the stream without a close frame has no cause before 17.4, "
         "which names `EOFError`.",
     ),
@@ -57,12 +57,22 @@ KNOWN = (
     Difference(
         "13.1",
         "14.2",
-        r"(no HTTP at all|RST .*) \| .* \| connecting \| -",
+        r"(no HTTP at all|RST .*) \| client \| connecting \| -",
+        r"connecting",
+        {"InvalidHandshake"},
+        {"InvalidMessage"},
+        "A failed opening handshake is an `InvalidHandshake` from 13.1 to 14.1, where "
+        "`InvalidMessage` is in `websockets.legacy`.",
+    ),
+    Difference(
+        "13.1",
+        "14.2",
+        r"(no HTTP at all|RST .*) \| server \| connecting \| -",
         r"connecting",
         {"EOFError", "ValueError"},
         {"InvalidMessage"},
-        "A failed opening handshake is the parser's `EOFError` or `ValueError` from 13.1 to 14.1; "
-        "14.2 makes it the cause of `InvalidMessage`.",
+        "A server notes the parser's `EOFError` or `ValueError` from 13.1 to 14.1, where 14.2 "
+        "notes `InvalidMessage`.",
     ),
     Difference(
         "11.0",
@@ -71,7 +81,8 @@ KNOWN = (
         r"cause of connecting",
         {"NoneType", "EOFError"},
         {"EOFError", "ValueError"},
-        "Before 14.2 a failed opening handshake doesn't name what the parser met as its cause.",
+        "Before 13.1, and on a server before 14.2, a failed opening handshake doesn't name what "
+        "the parser met as its cause.",
     ),
     Difference(
         "11.0",
@@ -101,14 +112,23 @@ KNOWN = (
         "Before 14.0 invalid UTF-8 is logged as an unexpected internal error.",
     ),
     Difference(
+        "11.0",
         "14.0",
-        "17.4",
         r"invalid UTF-8 \| .*",
         r"cause of (receiving|recv\(\) afterwards)",
-        {"TimeoutError"},
         {"UnicodeDecodeError"},
-        "From 14.0 to 17.1 the cause of an end with 1007 is the peer's silence, "
-        "not the `UnicodeDecodeError`.",
+        {"TimeoutError"},
+        "Before 14.0 the cause of an end for invalid UTF-8 is the `UnicodeDecodeError`.",
+    ),
+    Difference(
+        "17.4",
+        "17.5",
+        r"invalid UTF-8 \| .*",
+        r"cause of (receiving|recv\(\) afterwards)",
+        {"UnicodeDecodeError"},
+        {"TimeoutError"},
+        "From 14.0 to 17.3 the cause of an end with 1007 is the peer's silence; 17.4 names the "
+        "`UnicodeDecodeError`.",
     ),
     Difference(
         "11.0",
@@ -122,12 +142,12 @@ KNOWN = (
 )
 
 
-def applies(known, version, cell, aspect, outcomes, newest):
+def applies(known, version, cell, aspect, outcomes, reference):
     """Tell whether a difference that was seen is this one."""
     return (
         release(known.since) <= release(version) < release(known.before)
         and re.fullmatch(known.cells, cell) is not None
         and re.fullmatch(known.aspects, aspect) is not None
         and outcomes <= known.outcomes
-        and newest <= known.newest
+        and reference <= known.reference
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from .strikes import LEISURE
+
 ORDERLY = {
     "closing": {"NoneType"},
     "recv() afterwards": {"ConnectionClosedOK received 1000 sent 1000"},
@@ -55,4 +57,4 @@ def seconds_allowed(cell, close_timeout):
         return 2.0  # the interval and the timeout of keepalive, as Linux keeps to them
     if cell.startswith("close frame answered"):
         return 1.5  # the peer answers at once, but up to 13.1 a message stays for a second
-    return close_timeout
+    return LEISURE if cell.startswith("close frame, TCP stays open") else close_timeout

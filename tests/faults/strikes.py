@@ -119,6 +119,7 @@ PING = Frame(Opcode.PING, b"ping")
 TEXT = Frame(Opcode.TEXT, b"unread")
 INVALID_TEXT = Frame(Opcode.TEXT, b"\xff")
 BIG_TEXT = Frame(Opcode.TEXT, bytes(1000))
+LEISURE = 0.5  # seconds to close, where what the peer sends mustn't come too late
 HALF_A_RECORD = b"\x17\x03\x03\x04\x00" + bytes(100)  # application data, 1024 bytes of them
 
 FAULTS = {
@@ -133,7 +134,9 @@ FAULTS = {
     "invalid UTF-8": Fault(sends(INVALID_TEXT, then_end=False)),
     "messages nobody reads": Fault(sends(*400 * [TEXT], then_end=False)),
     "close frame answered": Fault(sends(CLOSE), options={"close_timeout": 10 * PATIENCE}),
-    "close frame, TCP stays open": Fault(sends(CLOSE, then_end=False)),
+    "close frame, TCP stays open": Fault(
+        sends(CLOSE, then_end=False), options={"close_timeout": LEISURE}
+    ),
     "message too big, TCP stays open": Fault(
         sends(BIG_TEXT, then_end=False), options={"max_size": 100}
     ),

@@ -9,6 +9,7 @@ the shim proves nothing about it.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import queue
 import socket
 import ssl
@@ -174,7 +175,7 @@ def test_connection_classes_inherit_the_wrapper():
     wrapped = vars(Connection)["close_socket"]
     for subclass in (ClientConnection, ServerConnection):
         assert "close_socket" not in vars(subclass)
-        assert subclass.close_socket.__wrapped__ is wrapped.__wrapped__
+        assert inspect.unwrap(subclass.close_socket) is inspect.unwrap(wrapped)
 
 
 def test_called_through_the_class(repairs):

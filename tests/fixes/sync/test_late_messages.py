@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import threading
-import weakref
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -55,6 +53,23 @@ def test_messages_that_came_in_time_stay():
     assert received == ["tick"] * 5
 
 
+def receive_after_the_end():
+    """Do what the reader thread does if it has data and the other thread has the mutex."""
+    with opened("client", stay_silent) as websocket:
+        websocket.close_socket()
+        websocket.protocol.receive_data(messages(1, mask=False))
+        return websocket.protocol.events_received()
+
+
+def test_data_that_come_when_the_stream_has_ended():
+    assert not receive_after_the_end()
+
+
+def test_data_that_come_when_the_stream_has_ended_without_the_shim(without_shim):
+    with pytest.raises(EOFError):
+        receive_after_the_end()
+
+
 def test_an_error_of_another_kind_is_logged_as_ever():
     class Broken(Exception):
         pass
@@ -81,26 +96,28 @@ def test_an_error_of_another_kind_is_logged_as_ever():
     assert errors == [Broken]
 
 
-def test_a_connection_that_was_closed_leaves_nothing_for_the_garbage_collector():
-    with server(lambda websocket: websocket.recv()) as uri:
-        websocket = open_connection(uri)
-        websocket.close()
+def test_what_is_put_on_a_connection_refers_to_it_weakly():
+    with opened("client", stay_silent) as websocket:
         websocket.close_socket()
-        messages_of_it = weakref.ref(websocket.recv_messages)
-        frames = weakref.WeakSet([websocket.recv_messages])
-        gc.disable()
-        try:
-            websocket.recv_messages = None
-            assert messages_of_it() is None
-            assert not frames
-        finally:
-            gc.enable()
+        for owner, name in ((websocket.recv_messages, "put"), (websocket.protocol, "receive_data")):
+            assert vars(owner)[name].args[0]() is owner
+
+
+def test_what_another_fix_has_put_there_stays():
+    with opened("client", stay_silent) as websocket:
+        frames = []
+        websocket.recv_messages.put = frames.append
+        for _ in range(2):
+            websocket.close_socket()
+        websocket.recv_messages.put("frame")
+        assert frames == ["frame"]
 
 
 def test_open_connection_has_nothing_of_the_fix():
     with server(lambda websocket: websocket.recv()) as uri:
         websocket = open_connection(uri)
         assert "put" not in vars(websocket.recv_messages)
+        assert "receive_data" not in vars(websocket.protocol)
         websocket.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import ssl
 import threading
@@ -247,6 +248,14 @@ def test_any_socket_can_be_shut_down():
             shut_down_tcp(one)
             assert other.recv(100) == b""
         shut_down_tcp(one)  # it is closed
+
+
+def test_a_socket_without_any_attribute_is_closed():
+    class Closed:
+        def __getattr__(self, name):  # as of gevent's
+            raise OSError(errno.EBADF, "Bad file descriptor")
+
+    shut_down_tcp(Closed())
 
 
 def test_a_socket_of_somebody_else_shuts_itself_down():

@@ -16,8 +16,8 @@ def shut_down_tcp(sock: Any) -> None:
     or write after that would go on in plain text.
 
     """
-    sock = getattr(sock, "ssl_socket", sock)  # TLS in TLS has its socket inside
-    with contextlib.suppress(OSError):  # it is closed already
+    with contextlib.suppress(OSError):  # it is closed already; gevent's then knows no attribute
+        sock = getattr(sock, "ssl_socket", sock)  # TLS in TLS has its socket inside
         if isinstance(sock, ssl.SSLSocket):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
         else:
