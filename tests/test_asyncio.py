@@ -1,8 +1,9 @@
-"""The asyncio implementation has no such race: it meets the shim, and isn't touched by it."""
+"""Clients and servers of the two implementations meet, both with the shim, in running loops."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 
 import pytest
@@ -15,7 +16,6 @@ import websockets_closefix  # noqa: E402
 from websockets_closefix._repro.peers import reset_on_close  # noqa: E402
 from websockets_closefix._repro.sync.observing import observe  # noqa: E402
 
-from .conftest import affected  # noqa: E402
 from .peers import server  # noqa: E402
 
 pytestmark = pytest.mark.asyncio
@@ -56,20 +56,69 @@ async def test_patched_server_whose_asyncio_client_resets_the_connection():
     assert outcome.reader is None
 
 
-@affected
 async def test_apply_inside_a_running_loop(without_shim):
     assert websockets_closefix.status().state == "disabled"
     assert websockets_closefix.apply().state == "applied"
 
 
-@affected
-async def test_asyncio_objects_are_the_same(without_shim):
-    from websockets.asyncio import connection, server
+async def test_a_connection_from_before_is_fixed_too(without_shim):
+    """Reading is paused, with more unread than max_queue."""
+    handled = threading.Event()
 
-    modules = (client, connection, server)
-    before = [dict(vars(module)) for module in modules]
-    methods = dict(vars(connection.Connection))
-    websockets_closefix.apply()
-    for module, attributes in zip(modules, before):
-        assert all(vars(module)[name] is value for name, value in attributes.items())
-    assert all(vars(connection.Connection)[name] is value for name, value in methods.items())
+    def handler(websocket):
+        for _ in range(400):
+            websocket.send("unread")
+        handled.wait(5)
+
+    with server(handler) as uri:
+        websocket = await client.connect(uri, close_timeout=None)
+        while not websocket.recv_messages.paused:
+            await asyncio.sleep(0.001)
+        websockets_closefix.apply()
+        handled.set()
+        await asyncio.wait_for(websocket.close(), 5)
+    assert websocket.protocol.close_code == 1000
+
+
+async def test_context_variables_are_as_before():
+    """What runs in a timer of the shim's sees the context in which the connection was closed."""
+    variable = contextvars.ContextVar("variable", default="none")
+    seen = []
+
+    async def handler(websocket):
+        variable.set("the handler's")
+        await websocket.wait_closed()
+        seen.append(variable.get())
+
+    from websockets.asyncio.server import serve
+
+    async with serve(handler, "127.0.0.1", 0) as asyncio_server:
+        port = asyncio_server.sockets[0].getsockname()[1]
+        variable.set("the client's")
+        async with client.connect(f"ws://127.0.0.1:{port}"):
+            pass
+        assert variable.get() == "the client's"
+    assert seen == ["the handler's"]
+
+
+IMPORTS = """
+import sys, warnings
+warnings.simplefilter("error")
+import websockets_closefix
+import websockets.{}
+print(sorted(name for name in sys.modules if name.startswith("websockets_closefix._fixes.")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "loaded", "not_loaded"),
+    [
+        ("sync.client", "sync", "asyncio"),
+        ("asyncio.client", "asyncio", "sync"),
+        ("asyncio.server", "asyncio", "legacy"),
+    ],
+)
+async def test_each_implementation_loads_its_own_fixes(python, module, loaded, not_loaded):
+    output = python(IMPORTS.format(module)).stdout
+    assert f"_fixes.{loaded}" in output
+    assert f"_fixes.{not_loaded}" not in output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 
 import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
@@ -177,9 +178,19 @@ async def test_without_flow_control():
 
 
 @in_loop
-async def test_only_the_connection_that_is_closing_is_changed():
+async def test_only_a_connection_that_is_closed_is_changed():
     async with opened("client", streaming("client", 400), max_queue=1000) as websocket:
         await websocket.recv()
         assert "maybe_pause" not in vars(websocket.recv_messages)
+
+
+@in_loop
+async def test_what_is_unread_goes_with_its_connection():
+    async with paused("client", streaming("client", 400)) as websocket:
         await websocket.close()
-        assert "maybe_pause" not in vars(websocket.recv_messages)
+        messages = websocket.recv_messages
+    assert not any(each is messages for each in gc.get_referents(*closure_of(messages.maybe_pause)))
+
+
+def closure_of(function):
+    return [cell.cell_contents for cell in function.__closure__]

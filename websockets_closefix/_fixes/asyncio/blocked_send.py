@@ -1,16 +1,14 @@
 """
 Closing, and keepalive, hang while more than ``write_limit`` is unsent to a peer that stalls.
 
-``close()`` waits until what was sent before has left, and only then for ``close_timeout``: one
-stalled client keeps ``server.close()`` from returning, and a task that is blocked in ``send()``
-stays there. So does keepalive, whose ping waits in the same place, before its time limit begins. No
-release has cured it; the documentation of ``send()`` says that ``close()`` "will likely time out
-then abort the TCP connection", that of keepalive that the connection "is considered broken and
-terminated".
+A connection that is closed with data unsent is aborted after ``close_timeout``, and so is one whose
+``close()`` is cancelled, which websockets would leave open. One with keepalive whose peer takes
+nothing at all for ``ping_timeout`` is closed as one that doesn't answer. A peer that is slow is
+left alone.
 
-A connection that is being closed is aborted after ``close_timeout``, and one with keepalive whose
-peer takes nothing at all for ``ping_timeout`` is closed as one that doesn't answer. Both leave a
-peer alone that is slow.
+A connection that is being closed, with data unsent, is aborted after ``close_timeout``, and one
+with keepalive whose peer takes nothing at all for ``ping_timeout`` is closed as one that doesn't
+answer. Both leave a peer alone that is slow.
 
 """
 
@@ -18,66 +16,75 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from ..._state import is_wanted
 from .._fix import Args, Fix, Kwargs
-from ._deadline import abort_after_close_timeout, cause_of_end
+from ._deadline import abort_at_deadline, is_closing
 
 if TYPE_CHECKING:
     from websockets.asyncio.connection import Connection
 
 
-async def close(
+def close(
     wrapped: Callable[..., Any], instance: Connection, args: Args, kwargs: Kwargs
-) -> None:
-    """Close, the deadline counting from now."""
-    if instance.protocol.state.name == "OPEN":
-        abort_after_close_timeout(instance)
-    await wrapped(*args, **kwargs)
+) -> Coroutine[Any, Any, None]:
+    """Return a coroutine that closes."""
+    closing: Coroutine[Any, Any, None] = wrapped(*args, **kwargs)
+    return closing if is_closing(instance) else close_by_deadline(instance, closing)
 
 
-def connection_lost(
+async def close_by_deadline(connection: Connection, closing: Coroutine[Any, Any, None]) -> None:
+    """Close, the deadline counting from now, whether data are unsent or this is cancelled."""
+    if not is_closing(connection) and connection.transport.get_write_buffer_size():
+        abort_at_deadline(connection)
+    try:
+        await closing
+    except asyncio.CancelledError:
+        abort_at_deadline(connection)
+        raise
+
+
+def start_keepalive(
     wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs
 ) -> None:
-    """
-    Have tasks that are blocked in ``send()`` raise ``ConnectionClosed``.
-
-    Without an exception, which there is none of when a connection is aborted, websockets has them
-    return as if their message had been sent.
-
-    """
-    (exc,) = args
-    if instance.paused and exc is None:
-        cause = cause_of_end(instance) or ConnectionResetError("Connection lost")
-        for waiter in instance.drain_waiters:
-            if not waiter.done():
-                waiter.set_exception(cause)
+    """Start to send pings, and watch whether they can be sent."""
     wrapped(*args, **kwargs)
-
-
-async def keepalive(
-    wrapped: Callable[..., Any], instance: Connection, args: Args, kwargs: Kwargs
-) -> None:
-    """Send pings, and close the connection if one is stuck behind data that the peer won't take."""
-    ping_timeout = instance.ping_timeout
-    if ping_timeout is None:
-        await wrapped(*args, **kwargs)
+    if instance.keepalive_task is None or instance.ping_timeout is None:
         return
+    # It holds neither, or they would be kept until they are garbage-collected.
+    reference, send_ping = weakref.ref(instance), type(instance.protocol).send_ping
+
+    def send_and_watch(data: bytes) -> None:
+        connection = reference()
+        assert connection is not None  # it is what calls this
+        send_ping(connection.protocol, data)
+        if is_wanted():
+            watch(connection)
+
+    # On this connection alone: few live long enough to send a ping.
+    instance.protocol.send_ping = send_and_watch  # type: ignore[method-assign]
+
+
+def watch(connection: Connection) -> None:
+    """Close the connection if the ping is stuck behind data of which the peer takes nothing."""
+    ping_timeout: float = connection.ping_timeout  # type: ignore[assignment]
     timer: asyncio.TimerHandle
 
-    def look(before: Blocked | None = None) -> None:
+    def look(before: Blocked | None) -> None:
         nonlocal timer
-        now = blocked(instance)
-        if before and now and now.is_no_further(before) and is_overdue(instance, ping_timeout):
-            fail(instance)
+        now = blocked(connection)
+        if now is None:
+            return  # what keepalive waits for is the pong, which has a time limit
+        if before and now.is_no_further(before) and is_overdue(connection, ping_timeout):
+            fail(connection)
         else:
-            timer = instance.loop.call_later(ping_timeout, look, now)
+            timer = connection.loop.call_later(ping_timeout, look, now)
 
-    look()
-    try:
-        await wrapped(*args, **kwargs)
-    finally:
-        timer.cancel()
+    timer = connection.loop.call_later(ping_timeout, look, blocked(connection))
+    connection.connection_lost_waiter.add_done_callback(lambda _: timer.cancel())
 
 
 class Blocked(NamedTuple):
@@ -113,11 +120,11 @@ def is_overdue(connection: Connection, ping_timeout: float) -> bool:
 
 def fail(connection: Connection) -> None:
     """Do what keepalive does when a pong doesn't come, without waiting for room to write."""
-    if connection.protocol.state.name == "OPEN":
+    if not is_closing(connection):
         connection.protocol.fail(1011, "keepalive ping timeout")
         with contextlib.suppress(Exception):  # as websockets: it ends all the same
             connection.send_data()
-        abort_after_close_timeout(connection)
+        abort_at_deadline(connection)
 
 
 FIX = Fix(
@@ -135,7 +142,6 @@ FIX = Fix(
     cured=None,
     wrappers={
         "Connection.close": close,
-        "Connection.connection_lost": connection_lost,
-        "Connection.keepalive": keepalive,
+        "Connection.start_keepalive": start_keepalive,
     },
 )

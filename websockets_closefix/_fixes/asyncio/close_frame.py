@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Callable
 
 from ..._state import is_wanted
 from .._fix import Args, Fix, Kwargs
-from ._deadline import abort_after_close_timeout
+from ._deadline import CONNECTING, abort_at_deadline
 
 if TYPE_CHECKING:
     from websockets.asyncio.connection import Connection
@@ -36,9 +36,11 @@ def connection_made(
     discard = instance.protocol.discard
 
     def discard_until_deadline() -> Generator[None, None, None]:
-        # In the opening handshake, connect() and serve() see to it.
-        if is_wanted() and instance.protocol.state.name != "CONNECTING":
-            abort_after_close_timeout(instance, if_read=True)
+        # In the opening handshake, connect() and serve() see to it. And where there is a deadline
+        # already, close() is waiting for it.
+        is_opening = instance.protocol.state == CONNECTING
+        if not is_opening and instance.close_deadline is None and is_wanted():
+            abort_at_deadline(instance, if_read=True)
         del instance.protocol.discard
         return discard()
 

@@ -13,46 +13,47 @@ frames. Nothing is dropped: a task that is fetching messages gets all of them.
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._fix import Args, Fix, Kwargs
 
 if TYPE_CHECKING:
     from websockets.asyncio.connection import Connection
+    from websockets.asyncio.messages import Assembler
 
 BYTES_WHILE_CLOSING = 16 * 2**20
 """Bytes to read at most beyond ``max_queue``; where there are more, it is as without the fix."""
 
 
-async def close(
+def close(
     wrapped: Callable[..., Any], instance: Connection, args: Args, kwargs: Kwargs
-) -> None:
-    """Close while reading goes on."""
+) -> Awaitable[None]:
+    """Return a coroutine that closes, and keep reading from now on."""
     if not instance.connection_lost_waiter.done():
-        keep_reading(instance)
-    await wrapped(*args, **kwargs)
+        keep_reading(instance.recv_messages)
+    closing: Awaitable[None] = wrapped(*args, **kwargs)
+    return closing
 
 
-def keep_reading(connection: Connection) -> None:
+def keep_reading(messages: Assembler) -> None:
     """Resume reading, and don't pause it again for BYTES_WHILE_CLOSING."""
-    messages = connection.recv_messages
     if "maybe_pause" in vars(messages):
         return  # it is being closed already
-    pause = messages.maybe_pause
+    # What is unread would be kept until it is garbage-collected if the two held each other.
+    frames, reference = messages.frames, weakref.ref(messages)
     left = BYTES_WHILE_CLOSING
 
     def maybe_pause() -> None:
         nonlocal left
-        left -= len(messages.frames.queue[-1].data)
-        if left < 0:
-            pause()
-
-    def restore(_: object) -> None:
-        del messages.maybe_pause
+        left -= len(frames.queue[-1].data)
+        messages = reference()
+        if left < 0 and messages is not None:
+            type(messages).maybe_pause(messages)
 
     # On this connection alone, so that no other has to pay for it on receiving.
     messages.maybe_pause = maybe_pause  # type: ignore[method-assign]
-    connection.connection_lost_waiter.add_done_callback(restore)
     if messages.paused:
         messages.paused = False
         messages.resume()

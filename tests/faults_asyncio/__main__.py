@@ -1,0 +1,85 @@
+"""
+Prints how connections of ``websockets.asyncio`` end, as far as it isn't as it ought to be.
+
+Run it as ``python -m tests.faults_asyncio [--times N] [--releases DIRECTORY [RELEASE ...]]``.
+Without releases it is the installed one. Each cell is observed several times, with the shim on:
+nothing may hang, be late or be left over, and nothing but ``ConnectionClosed`` may come out.
+
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from websockets_closefix._detect import release
+
+from ..upstream import release_in
+
+ALWAYS = {"hangs": "", "late": False, "state": "CLOSED", "behind": ""}
+RAISED = {"NoneType", "ConnectionClosedError", "ConnectionClosedOK"}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m tests.faults_asyncio", description=__doc__)
+    parser.add_argument("--times", metavar="N", type=int, default=2)
+    parser.add_argument("--as-it-is", action="store_true", help="leave the shim off")
+    parser.add_argument("--releases", metavar="DIRECTORY", type=Path)
+    parser.add_argument("only", metavar="RELEASE", nargs="*")
+    arguments = parser.parse_args(argv)
+    what = "as-it-is" if arguments.as_it_is else "shim"
+    bad = 0
+    for version in versions(arguments.releases, arguments.only):
+        environ = release_in(str(arguments.releases / version)) if version else {}
+        cells = observe(what, arguments.times, environ)
+        wrong = [f"{cell}: {fault}" for cell, seen in cells.items() for fault in faults_of(seen)]
+        bad += len(wrong)
+        print(
+            f"{version or 'installed'}: {len(cells)} cells, {len(wrong)} wrong",
+            *wrong,
+            sep="\n    ",
+            flush=True,
+        )
+    return 1 if bad else 0
+
+
+def versions(directory, only):
+    """Return the releases to look at, those that have the implementation."""
+    if directory is None:
+        return [None]
+    names = only or sorted((path.name for path in directory.iterdir()), key=release)
+    return [name for name in names if release(name) >= (13, 0)]
+
+
+def observe(what, times, environ):
+    """Return what was seen on one release, cell by cell."""
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.faults_asyncio.observe", what, str(times)],
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=1800,
+    )
+    return json.loads(result.stdout)
+
+
+def faults_of(outcomes):
+    """Yield what must not be."""
+    for aspect, good in ALWAYS.items():
+        bad = {outcome.get(aspect) for outcome in outcomes} - {good}
+        # A machine may be busy once, but not each time.
+        if bad and not (aspect == "late" and any(not outcome["late"] for outcome in outcomes)):
+            yield f"{aspect}: {', '.join(sorted(map(str, bad)))}"
+    for outcome in outcomes:
+        for aspect, value in outcome.items():
+            if aspect.endswith("raises") and value not in RAISED:
+                yield f"{aspect} {value}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,174 @@
+"""The cells of the matrix: a fault, what the connection is used for, and what goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from typing import NamedTuple
+
+from websockets.frames import Frame, Opcode
+
+from websockets_closefix._repro.asyncio._peers import close_frame
+from websockets_closefix._repro.peers import messages, reset_on_close
+
+UNREAD = 400
+"""Messages that nobody reads: more than any release queues."""
+
+
+class Cell(NamedTuple):
+    """One way to end a connection."""
+
+    fault: str
+    side: str
+    activity: str
+    meanwhile: str = "-"
+
+    def __str__(self) -> str:
+        return " | ".join(self)
+
+
+# What a peer does, in a thread, when it is told to strike.
+
+
+def reset(sock, side, over):
+    reset_on_close(sock)
+
+
+def end_without_close_frame(sock, side, over):
+    sock.shutdown(1)
+    over.wait(10)
+
+
+def stay_silent(sock, side, over):
+    sock.settimeout(0.01)
+    while not over.is_set():
+        with contextlib.suppress(TimeoutError):
+            if not sock.recv(65536):
+                over.wait(10)
+
+
+def stop_reading(sock, side, over):
+    over.wait(10)
+
+
+def close_and_leave_open(sock, side, over):
+    sock.sendall(close_frame(side))
+    stay_silent(sock, side, over)
+
+
+def close_then_end(sock, side, over):
+    sock.sendall(close_frame(side))
+    sock.settimeout(0.2)
+    with contextlib.suppress(TimeoutError):
+        while sock.recv(65536):
+            pass
+
+
+def send_an_invalid_frame(sock, side, over):
+    sock.sendall(Frame(Opcode.TEXT, b"\xff").serialize(mask=side == "client"))  # the wrong side
+    stay_silent(sock, side, over)
+
+
+def answer(sock, side, over):
+    """Wait for a close frame and answer it, as a peer does that is well."""
+    received = b""
+    while b"\x88" not in received[-200:]:
+        data = sock.recv(65536)
+        if not data:
+            return
+        received += data
+    close_then_end(sock, side, over)
+
+
+FAULTS = {
+    "none: the peer answers": answer,
+    "RST": reset,
+    "FIN without a close frame": end_without_close_frame,
+    "close frame never answered": stay_silent,
+    "peer stops reading": stop_reading,
+    "close frame, TCP stays open": close_and_leave_open,
+    "close frame, then FIN": close_then_end,
+    "invalid frame, TCP stays open": send_an_invalid_frame,
+}
+
+
+# What the connection is used for.
+
+
+async def again_and_again(act):
+    while True:
+        await act()
+        await asyncio.sleep(0)
+
+
+async def receive(websocket):
+    while True:
+        await websocket.recv()
+
+
+ACTIVITIES = {
+    "idle": lambda websocket: websocket.wait_closed(),
+    "receiving": receive,
+    "sending": lambda websocket: again_and_again(lambda: websocket.send(bytes(1000))),
+    "sending much": lambda websocket: again_and_again(lambda: websocket.send(bytes(2**18))),
+    "closing": lambda websocket: websocket.close(),
+    "pinging": lambda websocket: again_and_again(websocket.ping),
+}
+
+
+# What goes on meanwhile.
+
+
+async def close_soon(websocket):
+    await asyncio.sleep(0.05)
+    await websocket.close()
+
+
+async def wait_for_pong(websocket):
+    pong_waiter = await websocket.ping()
+    await pong_waiter
+
+
+MEANWHILE = {
+    "-": None,
+    "a receiver waits": receive,
+    "a ping is pending": wait_for_pong,
+    "another task closes": close_soon,
+    "messages are unread": None,
+    "keepalive is on": None,
+}
+OPTIONS = {"keepalive is on": {"ping_interval": 0.1, "ping_timeout": 0.1}}
+BEFORE = {"messages are unread": lambda side: messages(UNREAD, mask=side == "server")}
+
+# A peer that strikes is met in whatever a task does; the others only by closing, or keepalive.
+STRIKES = [
+    "RST",
+    "FIN without a close frame",
+    "close frame, TCP stays open",
+    "close frame, then FIN",
+    "invalid frame, TCP stays open",
+]
+SILENT = ["close frame never answered", "peer stops reading"]
+WELL = ["none: the peer answers"]
+
+
+def cells():
+    """Yield the cells that end."""
+    for fault, activity, side in itertools.product(FAULTS, ACTIVITIES, ("client", "server")):
+        for meanwhile in MEANWHILE:
+            if does_end(fault, activity, meanwhile):
+                yield Cell(fault, side, activity, meanwhile)
+
+
+def does_end(fault, activity, meanwhile):
+    """Tell whether a connection ends by itself, and not only when its messages are read."""
+    if meanwhile == "a receiver waits" and activity == "receiving":
+        return False  # there can't be two
+    if activity == "closing" or meanwhile == "another task closes":
+        return True
+    if meanwhile == "messages are unread" and activity != "receiving":
+        return fault == "RST" and activity.startswith("sending")
+    if fault in SILENT:
+        return meanwhile == "keepalive is on"
+    return fault in STRIKES
