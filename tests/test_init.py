@@ -544,8 +544,8 @@ def test_warning_that_cannot_be_written(python, stderr, option):
 def test_apply_in_a_signal_handler_during_unapply(python):
     result = python(
         SHOW + "import signal; show()\n"
-        "signal.signal(signal.SIGALRM, lambda *args: websockets_closefix.apply())\n"
-        "with websockets_closefix._state.lock: signal.raise_signal(signal.SIGALRM)\n"
+        "signal.signal(signal.SIGINT, lambda *args: websockets_closefix.apply())\n"
+        "with websockets_closefix._state.lock: signal.raise_signal(signal.SIGINT)\n"
         "show()"
     )
     assert result.stdout.splitlines() == ["armed None", "armed None"]

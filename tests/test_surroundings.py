@@ -16,7 +16,7 @@ import websockets_closefix
 from websockets_closefix import _repro
 
 from .builds import write_build
-from .conftest import ROOT, affected, installed_release
+from .conftest import ROOT, affected, installed_release, needs_fork
 from .environments import run
 
 pytestmark = affected
@@ -52,7 +52,7 @@ def test_without_site():
     assert python_prints("-S", "-c", f"{path}{MEET_THE_RACE}\nmeet_the_race()") == [CURED]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork()")
+@needs_fork
 def test_fork(python):
     result = python(
         f"{MEET_THE_RACE}\n"
@@ -191,7 +191,7 @@ def test_gevent(python):
     assert result.stdout.splitlines() == [CURED]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork()")
+@needs_fork
 def test_fork_while_another_thread_is_being_repaired(python):
     """The child can be repaired, and switched off, all the same."""
     result = python(

@@ -19,7 +19,7 @@ import websockets_closefix._fixes
 from websockets_closefix import _repro
 from websockets_closefix._repro import opened, quiet_logger, server, stay_silent
 
-from ...conftest import bugs_of_the_release, has_bug
+from ...conftest import bugs_of_the_release, has_bug, needs_alarm, needs_fork
 
 FLAWS_FOLDER = str(Path(websockets_closefix._fixes.__file__).parent)
 
@@ -102,6 +102,7 @@ with _repro.opened("client", _repro.stay_silent) as websocket:
 """
 
 
+@needs_fork
 @has_bug("sync.close_race")
 def test_child_that_was_forked_while_the_mutex_was_held_gets_out(python):
     # From 3.12 on, Python warns of a fork while other threads run.
@@ -201,6 +202,7 @@ print(interrupted > 0, stuck)
 """
 
 
+@needs_alarm
 @takes_the_mutex
 def test_signal_at_any_moment_leaves_the_mutex_free(python, monkeypatch):
     # What measures coverage keeps locks, too, that a signal handler may leave locked.
