@@ -7,7 +7,7 @@ from typing import Literal
 from websockets.sync.client import ClientConnection, connect
 
 import websockets_closefix
-from websockets_closefix import State, Status, UnrecognisedWebsockets
+from websockets_closefix import BugStatus, State, Status, UnrecognisedWebsockets
 from websockets_closefix.resilience import ConnectionPool, keepalive, reconnect
 
 
@@ -25,7 +25,10 @@ def look(status: Status) -> State:
     detail: str = status.detail
     repaired: int = status.repaired
     state: Literal["armed", "applied", "not-affected", "unrecognised", "disabled"] = status.state
-    print(version, detail, repaired, str(status))
+    bugs: tuple[BugStatus, ...] = status.bugs
+    print(
+        version, detail, repaired, str(status), [(bug.name, bug.issue, bug.state) for bug in bugs]
+    )
     return state
 
 
