@@ -21,6 +21,7 @@ nox.options.sessions = [
     "package",
     "quick_sdks",
     "faults",
+    "faults_asyncio",
     "soak",
     "quick_schedules",
 ]
@@ -33,6 +34,7 @@ RELEASES = [
     *("16.1.1", "17.2", "17.4"),
 ]
 NEWEST = RELEASES[-1]
+WITH_ASYNCIO = RELEASES[RELEASES.index("13.0.1") :]
 
 # Those with a bug that only some schedules of the threads show, and two that have none of these.
 WITH_RACES = ["11.0.1", "11.0.3", "12.0", "13.0.1", "13.1", "14.0", "14.1", "15.0.1"]
@@ -147,6 +149,14 @@ def faults(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     folder = put_releases(session, RELEASES)
     session.run("python", "-m", "tests.faults", "--releases", folder, *session.posargs)
+
+
+@nox.session
+def faults_asyncio(session: nox.Session) -> None:
+    """Break connections of websockets.asyncio in every way, on the releases given or on all."""
+    session.install("-e", ".[test]")
+    folder = put_releases(session, WITH_ASYNCIO)
+    session.run("python", "-m", "tests.faults_asyncio", "--releases", folder, *session.posargs)
 
 
 @nox.session
