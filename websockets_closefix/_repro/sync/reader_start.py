@@ -104,9 +104,9 @@ def serve_reset(connection_class: type, openings: list[Opening]) -> None:
         )
         with serving:
             sock = socket.create_connection(listener.getsockname())
-            wait_until(lambda: openings)  # elsewhere than on Linux, accept() may pass it over else
             reset_on_close(sock)
             sock.close()
+            wait_until(lambda: openings)
             openings[0].thread.join()
 
 
