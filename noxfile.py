@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -54,7 +55,8 @@ def installed_pythons() -> list[str]:
     os.environ["PATH"] = os.pathsep.join(dict.fromkeys(folders))
     os.environ["UV_PYTHON_DOWNLOADS"] = "never"
     versions = [f"3.{minor}" for minor in range(9, 20)]
-    return [v for v in versions if any(works(folder, f"python{v}") for folder in folders)]
+    found = [v for v in versions if any(works(folder, f"python{v}") for folder in folders)]
+    return found or [f"3.{sys.version_info.minor}"]  # on Windows, none is named after its version
 
 
 def works(folder: str, name: str) -> bool:
