@@ -15,6 +15,7 @@ import pytest
 
 import websockets_closefix
 
+WINDOWS = os.name == "nt"
 VENDOR = Path(__file__).with_name("vendor.py")
 CURED = ["ConnectionClosedError NoneType", "NoneType NoneType"]
 LEAKED = ["AssertionError NoneType", "NoneType AssertionError"]
@@ -30,6 +31,19 @@ def run(command, *, code=0, timeout=30, **kwargs):
     return result
 
 
+def python_of(folder):
+    """Return the path of the interpreter of a virtual environment."""
+    return Path(folder, "Scripts", "python.exe") if WINDOWS else Path(folder, "bin", "python")
+
+
+def create(folder, **options):
+    """Create a virtual environment, without pip, which takes seconds."""
+    venv.create(folder, symlinks=not WINDOWS, with_pip=False, **options)
+    python = python_of(folder)
+    program = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return Environment(str(python), Path(run([python, "-c", program]).stdout.strip()))
+
+
 class Environment(NamedTuple):
     python: str
     site_packages: Path
@@ -40,7 +54,7 @@ class Environment(NamedTuple):
         return run(
             [self.python, *map(str, arguments)],
             code=code,
-            cwd="/",
+            cwd=os.path.abspath(os.sep),
             env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **environ},
         )
 
@@ -67,22 +81,16 @@ def link(folder, *packages):
     folder.mkdir(exist_ok=True)
     for package in packages:
         source = Path(importlib.import_module(package).__file__).parent
-        (folder / package).symlink_to(source, target_is_directory=True)
+        if WINDOWS:  # where not everybody may make links
+            shutil.copytree(source, folder / package)
+        else:
+            (folder / package).symlink_to(source, target_is_directory=True)
     return folder
 
 
 @pytest.fixture(scope="session")
 def environment_of_the_session(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, symlinks=True, with_pip=False)
-    python = folder / "bin" / "python"
-    site_packages = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return Environment(str(python), Path(site_packages.stdout.strip()))
+    return create(tmp_path_factory.mktemp("environment"))
 
 
 @pytest.fixture

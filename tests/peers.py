@@ -9,8 +9,9 @@ import threading
 
 import trustme
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import server, silent_client
+from websockets_closefix._repro.peers import serve_one_by_one, shut_down_and_close, silent_client
+from websockets_closefix._repro.sync.ends import server
+from websockets_closefix._repro.sync.holding import HoldingSocket
 
 __all__ = [
     "SignallingSocket",
@@ -50,16 +51,16 @@ def tls_peer(behave):
     """As _repro.peer(), over TLS."""
     plain = socket.create_server(("127.0.0.1", 0))
     with server_context.wrap_socket(plain, server_side=True) as listener:
-        thread = threading.Thread(target=_repro.serve_one_by_one, args=(listener, behave))
+        thread = threading.Thread(target=serve_one_by_one, args=(listener, behave))
         thread.start()
         try:
             yield uri_of(listener, secure=True)
         finally:
-            _repro.hang_up(listener)
+            shut_down_and_close(listener)
             thread.join(5)
 
 
-class SignallingSocket(_repro.HoldingSocket):
+class SignallingSocket(HoldingSocket):
     """Tells when it is about to send more than any buffer takes, which blocks."""
 
     def __init__(self, *args, **kwargs):

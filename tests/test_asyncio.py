@@ -12,7 +12,8 @@ client = pytest.importorskip("websockets.asyncio.client")
 from websockets.exceptions import ConnectionClosedError  # noqa: E402
 
 import websockets_closefix  # noqa: E402
-from websockets_closefix import _repro  # noqa: E402
+from websockets_closefix._repro.peers import reset_on_close  # noqa: E402
+from websockets_closefix._repro.sync.observing import observe  # noqa: E402
 
 from .conftest import affected  # noqa: E402
 from .peers import server  # noqa: E402
@@ -25,8 +26,8 @@ async def test_asyncio_client_of_a_patched_server_that_resets_the_connection():
 
     def handler(websocket):
         websocket.recv(timeout=5)
-        _repro.reset_on_close(websocket.socket)
-        outcomes.append(_repro.observe(websocket, websocket.close_socket))
+        reset_on_close(websocket.socket)
+        outcomes.append(observe(websocket, websocket.close_socket))
         done.set()
 
     with server(handler) as uri:
@@ -42,12 +43,12 @@ async def test_patched_server_whose_asyncio_client_resets_the_connection():
     outcomes, done = [], threading.Event()
 
     def handler(websocket):
-        outcomes.append(_repro.observe(websocket, lambda: websocket.recv(timeout=5)))
+        outcomes.append(observe(websocket, lambda: websocket.recv(timeout=5)))
         done.set()
 
     with server(handler) as uri:
         async with client.connect(uri) as websocket:
-            _repro.reset_on_close(websocket.transport.get_extra_info("socket"))
+            reset_on_close(websocket.transport.get_extra_info("socket"))
             websocket.transport.abort()
         assert await asyncio.to_thread(done.wait, 5)
     [outcome] = outcomes

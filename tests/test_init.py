@@ -258,9 +258,8 @@ def test_purged_modules(python):
         SHOW + "import websockets.sync.client\n"
         "for name in list(sys.modules):\n"
         "    if name.partition('.')[0] == 'websockets': del sys.modules[name]\n"
-        "show(); from websockets_closefix import _repro; show()\n"
-        "with _repro.peer(_repro.stay_silent) as uri:\n"
-        "    print(type(_repro.reader_held(uri).caller).__name__)\n"
+        "show(); from websockets_closefix._repro.sync import close_race; show()\n"
+        "print(type(close_race.send('client').caller).__name__)\n"
         "print(websockets_closefix.status().repaired)\n"
     )
     assert result.stdout.splitlines() == [
@@ -276,9 +275,8 @@ def test_sitecustomize(python, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import websockets_closefix\n")
     result = python(
         "import sys; assert 'websockets_closefix' in sys.modules\n"
-        "from websockets_closefix import _repro\n"
-        "with _repro.peer(_repro.stay_silent) as uri:\n"
-        "    print(type(_repro.reader_held(uri).caller).__name__)\n",
+        "from websockets_closefix._repro.sync import close_race\n"
+        "print(type(close_race.send('client').caller).__name__)\n",
         PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}",
     )
     assert result.stdout.split() == ["ConnectionClosedError"]

@@ -12,8 +12,9 @@ from websockets.sync import connection as connection_module
 from websockets.sync.connection import Connection
 
 import websockets_closefix
-from websockets_closefix import _detect, _import_hook, _patch, _repro, _state
+from websockets_closefix import _detect, _import_hook, _patch, _state
 from websockets_closefix._fixes import fixes_of
+from websockets_closefix._repro.sync import close_race
 
 from .conftest import bugs_of_the_release, has_bug, has_none
 
@@ -196,8 +197,7 @@ def test_foreign_patch_below_is_wrapped(without_shim, patch, owner, name):
 
 
 def send_outcome():
-    with _repro.peer(_repro.stay_silent) as uri:
-        return type(_repro.reader_held(uri).caller).__name__
+    return type(close_race.send("client").caller).__name__
 
 
 @pytest.fixture

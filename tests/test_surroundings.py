@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import peer, stay_silent
+from websockets_closefix._repro.sync import close_race
+from websockets_closefix._repro.sync.ends import open_connection
+from websockets_closefix._repro.sync.observing import observe
 
 from .builds import write_build
 from .conftest import ROOT, affected, installed_release, needs_fork
@@ -27,11 +30,10 @@ SITE_PACKAGES = sysconfig.get_path("purelib")
 # Meets the race as the caller, and says what came out of it.
 MEET_THE_RACE = """
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix._repro.sync import close_race
 
 def meet_the_race():
-    with _repro.peer(_repro.stay_silent) as uri:
-        outcome = _repro.reader_held(uri)
+    outcome = close_race.send("client")
     print(f"{websockets_closefix.status().state} {type(outcome.caller).__name__}", flush=True)
 """
 
@@ -110,9 +112,10 @@ def test_switched_on_and_off_by_many_threads_while_connections_die():
             (websockets_closefix.apply if number % 2 else websockets_closefix.unapply)()
 
     def die(uri):
-        return _repro.close(uri, close_timeout=0.005)
+        websocket = open_connection(uri, close_timeout=0.005)
+        return observe(websocket, websocket.close)
 
-    with ThreadPoolExecutor(16) as pool, _repro.peer(_repro.stay_silent) as uri:
+    with ThreadPoolExecutor(16) as pool, peer(stay_silent) as uri:
         hammers = [pool.submit(hammer, number) for number in range(16)]
         try:
             outcomes = [die(uri) for _ in range(50)]
@@ -124,7 +127,7 @@ def test_switched_on_and_off_by_many_threads_while_connections_die():
         assert leaked <= {type(None), AssertionError, EOFError, ValueError}
         websockets_closefix.apply()
         assert websockets_closefix.status().state == "applied"
-        assert not _repro.reader_held(uri).leaked
+        assert not close_race.send("client").leaked
 
 
 def test_without_websockets(environment):

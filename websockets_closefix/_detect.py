@@ -173,13 +173,15 @@ def definition(module: ModuleType, method: str) -> tuple[type, str] | None:
 
     Returns:
         The class and the name of the method; :obj:`None` if there is no such method. Where
-        somebody has put a subclass in the class's place, the class is still websockets' own.
+        somebody has put a subclass in the class's place, the class is still websockets' own; of
+        a method that websockets overrides, it is the class that was asked for.
 
     """
     owner, _, name = method.partition(".")
     classes = getattr(getattr(module, owner, None), "__mro__", (object,))[:-1]
-    defining = [each for each in classes if name in vars(each)]
-    return (defining[-1], name) if defining else None
+    # Not an application's subclass, nor the callbacks that asyncio.Protocol has.
+    own = [each for each in classes if each.__module__.startswith("websockets.")]
+    return next(((each, name) for each in own if name in vars(each)), None)
 
 
 def layers(owner: type, name: str) -> list[Any]:

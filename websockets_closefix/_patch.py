@@ -28,8 +28,8 @@ def put_on(module: ModuleType) -> list[Exception]:
     verdicts = _detect.examine(module)
     problems: list[Exception] = [
         _detect.UnrecognisedWebsockets(detail)
-        for _, verdict, detail in verdicts
-        if verdict == "unrecognised"
+        for fix, verdict, detail in verdicts
+        if verdict == "unrecognised" and not is_skipped(fix)
     ]
     fixes = [fix for fix, verdict, _ in verdicts if verdict == "affected"]
     missing = [fix for fix in fixes if not is_skipped(fix) and not is_on(fix, module)]

@@ -84,11 +84,10 @@ def judge(verdict: _detect.Verdict, is_on: bool) -> BugStatus:
     about = (fix.name, fix.issue, fix.symptom)
     if not _state.wanted:
         return BugStatus(*about, "disabled")
-    if verdict.name == "affected":
-        if _patch.is_skipped(fix) and not is_on:
-            return BugStatus(*about, "skipped")
-        if is_on:
-            return BugStatus(*about, "applied")
+    if _patch.is_skipped(fix) and not is_on:
+        return BugStatus(*about, "skipped")
+    if verdict.name == "affected" and is_on:
+        return BugStatus(*about, "applied")
     return BugStatus(*about, "unrecognised")
 
 

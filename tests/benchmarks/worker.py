@@ -18,14 +18,14 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix._repro.sync.ends import open_connection
 
 from ..peers import server
 
 
 def main(operation, what):
     websockets_closefix.apply() if what == "patched" else websockets_closefix.unapply()
-    with server(echo) as uri, _repro.open_connection(uri) as websocket:
+    with server(echo) as uri, open_connection(uri) as websocket:
         subject = websocket if operation == "echo" else uri
         for line in sys.stdin:
             times = [OPERATIONS[operation](subject) for _ in range(int(line))]

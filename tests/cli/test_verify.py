@@ -11,243 +11,235 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.connection import Connection
 
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix import _detect, _state
 from websockets_closefix._cli import command_line
-from websockets_closefix._cli import verify as _verify
-from websockets_closefix._repro import FORCED, ORDINARY, Hangs, Outcome, holding, observing
+from websockets_closefix._cli import verify as page
+from websockets_closefix._fixes import fixes_of
+from websockets_closefix._repro import scenarios_of, waiting
+from websockets_closefix._repro.scenario import Hangs, Outcome
+from websockets_closefix._repro.sync import holding, storm
+from websockets_closefix._status import BugStatus
 
-from ..conftest import bugs_of_the_release
+from ..conftest import bugs_of_the_release, has_none, has_some
 
-HANGS = {"sync.unread_message", "sync.paused_reader"} & set(bugs_of_the_release())
-FORCED_HERE = [scenario for scenario in FORCED if scenario.flaw in bugs_of_the_release()]
-QUICKLY_FORCED = [scenario for scenario in FORCED_HERE if scenario.flaw not in HANGS][:1]
-
-with_flaws = pytest.mark.skipif(not bugs_of_the_release(), reason="this release has no flaws")
+HANG = {"sync.unread_message", "sync.paused_reader"}
+SCENARIOS = [
+    scenario
+    for package in _state.PACKAGES
+    if not {fix.name for fix in fixes_of(package)}.isdisjoint(bugs_of_the_release())
+    for scenario in scenarios_of(package)
+    if scenario.bug in bugs_of_the_release()
+]
+QUICK = [scenario for scenario in SCENARIOS if scenario.bug not in HANG][:1]
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(observing, "HANG", 1.0)
+def _small_storm(monkeypatch):
+    monkeypatch.setattr(waiting, "HANG", 1.0)
+    monkeypatch.setattr(storm, "CONNECTIONS", 5)
 
 
 @pytest.fixture
-def hasty(monkeypatch):
-    """For tests that assert nothing about a flaw."""
-    monkeypatch.setattr(_verify, "FORCED", QUICKLY_FORCED)
-    monkeypatch.setattr(holding, "HOLD", 0.1)
+def quick(monkeypatch):
+    """Reproduce a single bug, one that doesn't hang."""
+    monkeypatch.setattr(
+        page, "scenarios_of", lambda package: [s for s in scenarios_of(package) if s in QUICK]
+    )
+    monkeypatch.setattr(holding, "HOLD", 0.2)
 
 
-@with_flaws
-@pytest.mark.timeout(90)  # what hangs takes its time, on each side
-def test_shows_each_flaw_of_the_release_without_the_shim_and_none_with_it():
-    report = _verify.verify(trials=len(ORDINARY))
+def wrapped_methods():
+    return {
+        name: value
+        for name, value in vars(Connection).items()
+        if any(map(_detect.name_of_fix, _detect.layers(Connection, name)))
+    }
+
+
+@has_some
+@pytest.mark.timeout(120)  # what hangs takes its time, on each side
+def test_shows_each_bug_of_the_release_without_the_shim_and_none_with_it():
+    report = page.verify()
     assert report.status.state == "applied"
     assert report.leaked == 0
-    forced, ordinary = report.rows[: len(FORCED_HERE)], report.rows[len(FORCED_HERE) :]
-    assert [row.scenario for row in forced] == [scenario.name for scenario in FORCED_HERE]
-    for scenario, row in zip(FORCED_HERE, forced):
-        assert len(row.without) == len(row.with_shim) == len(_repro.SIDES)
-        if scenario.flaw == "sync.early_wakeup" and "sync.unread_message" in HANGS:
+    *reproductions, last = report.rows
+    assert [(row.bug, row.scenario) for row in reproductions] == [s[:2] for s in SCENARIOS]
+    for scenario, row in zip(SCENARIOS, reproductions):
+        assert len(row.without) == len(row.with_shim) == len(scenario.sides)
+        if scenario.bug == "sync.early_wakeup" and "sync.unread_message" in bugs_of_the_release():
             continue  # close_socket() doesn't wake recv() in these releases
         assert all(outcome.leaked for outcome in row.without)
-    assert len(ordinary) == len(ORDINARY)
-    assert all(len(row.with_shim) == 1 for row in ordinary)
+    assert (last.bug, last.scenario) == (None, "storm of 5 connections")
+    assert len(last.without) == len(last.with_shim) == 5
 
 
-@pytest.mark.skipif(bool(bugs_of_the_release()), reason="this release has flaws")
-def test_shows_a_clean_release_clean():
-    report = _verify.verify(trials=2 * len(ORDINARY))
-    assert report.status.state == "not-affected"
-    assert [row.scenario for row in report.rows] == [f"2 x {each.name}" for each in ORDINARY]
-    assert not any(outcome.leaked for row in report.rows for outcome in row.without + row.with_shim)
-    assert _verify.as_text(report).endswith("\nnothing leaks or hangs")
+@has_none
+def test_says_of_a_release_without_bugs_that_it_has_none():
+    report = page.verify()
+    assert [row.scenario for row in report.rows] == ["storm of 5 connections"]
+    assert report.leaked == 0
+    status, conclusion = page.as_text(report).splitlines()[-2:]
+    assert status.startswith("not-affected: ")
+    assert "has none of the bugs" in status
+    assert conclusion == "every connection ended properly"
 
 
-def test_trials_are_shared_out_among_the_ordinary_closes():
-    ordinary = [case for case in _verify.cases(trials=7) if not case.scenario.flaw]
-    assert [len(case.sides) for case in ordinary] == [2, 2, 1, 1, 1]
-    ordinary = [case for case in _verify.cases(trials=2) if not case.scenario.flaw]
-    assert [case.title for case in ordinary] == ["1 x a receiver waiting", "1 x a ping pending"]
+def test_asks_no_proxy(quick, monkeypatch):
+    """From 15.0 on, websockets would ask the one that the environment names."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert page.verify().leaked == 0
 
 
-@pytest.mark.skipif(not HANGS, reason="nothing hangs in this release")
-def test_what_hangs_says_so_and_is_tried_once(without_shim):
-    [case] = [case for case in _verify.cases(trials=50) if case.title == "10 x messages unread"]
-    outcomes = _verify.run(case, "without the shim", _verify.ignore)
-    assert [outcome.hangs for outcome in outcomes] == [True]
-    assert next(_verify.ended_where(outcomes)) == "hangs"
+# What it leaves behind.
 
 
-@pytest.mark.parametrize("applied", [True, False])
-def test_leaves_the_process_as_it_was(applied, hasty):
-    if not applied:
+@pytest.mark.parametrize("wanted", [True, False])
+def test_leaves_the_process_as_it_was(wanted, quick):
+    if not wanted:
         websockets_closefix.unapply()
-    before = websockets_closefix.status().state, type(vars(Connection)["close_socket"])
+    before = websockets_closefix.status().state, wrapped_methods().keys()
     excepthook, switch_interval = threading.excepthook, sys.getswitchinterval()
-    _verify.verify(trials=2)
-    assert (websockets_closefix.status().state, type(vars(Connection)["close_socket"])) == before
+    page.verify()
+    assert (websockets_closefix.status().state, wrapped_methods().keys()) == before
+    assert _state.wanted is wanted
     assert threading.excepthook is excepthook
     assert sys.getswitchinterval() == switch_interval
 
 
-def test_leaves_the_process_as_it_was_when_interrupted(hasty):
-    def interrupt(line):
-        if line.startswith("without the shim: 1 x a ping pending"):
-            raise KeyboardInterrupt
+@has_some
+def test_leaves_the_shim_wanted_where_every_fix_is_skipped(quick, monkeypatch):
+    """Its state is "disabled" then, as if unapply() had been called."""
+    websockets_closefix.unapply()
+    monkeypatch.setenv("WEBSOCKETS_CLOSEFIX_SKIP", ",".join(bugs_of_the_release()))
+    assert websockets_closefix.apply().state == "disabled"
+    page.verify()
+    assert _state.wanted
 
+
+def test_leaves_the_shim_as_it_was_when_interrupted(quick, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(storm, "storm", interrupt)
     before = websockets_closefix.status().state
     with pytest.raises(KeyboardInterrupt):
-        _verify.verify(trials=2, progress=interrupt)
+        page.verify()
     assert websockets_closefix.status().state == before
-
-
-def test_asks_no_proxy(hasty, monkeypatch):
-    """From 15.0 on, websockets would ask the one that the environment names."""
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert _verify.verify(trials=5).leaked == 0
 
 
 # How it is laid out.
 
+LEAK = AssertionError()
+CLOSED = ConnectionClosedError(None, None)
 
-def outcomes_of(*callers, reader=None):
+
+def report(*rows, state="applied", bugs=()):
+    status = websockets_closefix.status()._replace(state=state, detail="because", bugs=bugs)
+    return page.Report(status, list(rows))
+
+
+def bug(name, state):
+    return BugStatus(name, None, "it hangs", state)
+
+
+def ends(*callers, reader=None):
     return [Outcome(caller, reader) for caller in callers]
 
 
-def test_table():
-    status = websockets_closefix.status()._replace(state="applied", detail="cured")
-    leak, closed = AssertionError(), ConnectionClosedError(None, None)
-    report = _verify.Report(
-        status,
-        [
-            _verify.Row("forced", outcomes_of(None, reader=leak), outcomes_of(closed)),
-            _verify.Row("stuck", outcomes_of(Hangs(), reader=Hangs()), outcomes_of(None)),
-            _verify.Row("3 x luck", outcomes_of(None, leak, None), outcomes_of(None, None, None)),
-        ],
-    )
-    lines = _verify.as_text(report).split("\n")
-    head, columns, rule, forced, stuck, luck, _, status, conclusion = lines
-    assert head.split() == ["without", "the", "shim", "with", "the", "shim"]
-    assert columns.split("  ")[0] == "scenario"
-    assert columns.count("caller") == columns.count("reader thread") == 2
-    assert forced.split()[1:] == ["closed", "AssertionError", "ConnectionClosedError", "ended"]
-    assert stuck.split()[1:] == ["hangs", "hangs", "closed", "ended"]
-    assert luck.split("  ")[0] == "3 x luck"
-    assert "2 closed, 1 AssertionError  ended" in luck
-    assert [head.find("with the"), rule.rfind("  -", 0, -20) + 2] == [columns.rfind("caller")] * 2
-    assert (status, conclusion) == ("applied: cured", "nothing leaks or hangs with the shim")
+def test_text():
+    rows = [
+        page.Row("sync.x", "forced", ends(None, None, reader=LEAK), ends(CLOSED)),
+        page.Row("sync.y", "stuck", ends(Hangs(), reader=Hangs()), ends(None)),
+        page.Row(
+            None, "storm", [*ends(LEAK, CLOSED, CLOSED), *ends(None, reader=LEAK)], ends(None)
+        ),
+    ]
+    assert page.as_text(report(*rows)).split("\n") == [
+        "sync.x: forced",
+        "    without the shim: returns; in the background: AssertionError",
+        "    with the shim:    ConnectionClosedError",
+        "sync.y: stuck",
+        "    without the shim: hangs; in the background: hangs",
+        "    with the shim:    returns",
+        "storm",
+        "    without the shim: 2 x ConnectionClosedError, 1 x AssertionError, 1 x returns; "
+        "in the background: 3 x ends, 1 x AssertionError",
+        "    with the shim:    returns",
+        "applied: because",
+        "every connection ended properly with the shim",
+    ]
+
+
+def test_text_has_the_state_alone_where_nothing_was_run():
+    assert page.as_text(report(state="not-affected")) == "not-affected: because"
 
 
 @pytest.mark.parametrize(
-    ("state", "conclusion"),
+    ("row_bug", "state", "why"),
     [
-        ("disabled", "2 connections ended badly, because the shim is switched off"),
-        ("unrecognised", "2 connections ended badly although the shim was asked for"),
+        ("sync.x", "disabled", ": sync.x is disabled"),
+        ("sync.x", "skipped", ": sync.x is skipped"),
+        ("sync.x", "unrecognised", ": sync.x is unrecognised"),
+        (None, "skipped", ": sync.x is skipped"),
+        ("sync.x", "applied", " although the shim is on"),
+        ("sync.y", "skipped", " although the shim is on"),
     ],
 )
-def test_conclusion_counts_what_leaks(state, conclusion):
-    status = websockets_closefix.status()._replace(state=state, detail="because")
-    leaks = outcomes_of(AssertionError(), None, reader=ValueError())
-    report = _verify.Report(status, [_verify.Row("3 x luck", leaks, leaks)])
-    assert report.leaked == 2
-    assert _verify.as_text(report).endswith(f"\n\n{state}: because\n{conclusion}")
-
-
-def test_conclusion_about_a_single_connection():
-    status = websockets_closefix.status()._replace(state="disabled", detail="because")
-    hangs = outcomes_of(Hangs())
-    text = _verify.as_text(_verify.Report(status, [_verify.Row("stuck", hangs, hangs)]))
-    assert text.endswith("\n1 connection ended badly, because the shim is switched off")
+def test_conclusion_says_why_connections_leak(row_bug, state, why):
+    leaks = [*ends(LEAK, None), *ends(None, reader=LEAK)]
+    bugs = (bug("sync.x", state), bug("sync.y", "applied"))
+    seen = report(page.Row(row_bug, "luck", leaks, leaks), bugs=bugs)
+    assert seen.leaked == 2
+    [conclusion] = page.conclusion(seen)
+    assert conclusion == f"2 connection(s) didn't end properly{why}"
 
 
 # On the command line.
 
 
-def test_command(capsys, hasty):
-    assert command_line.main(["verify", "--trials", "3"]) == 0
+def test_command(capsys, quick):
+    assert command_line.main(["verify"]) == 0
     output = capsys.readouterr()
-    rows = output.out.splitlines()[3 : output.out.splitlines().index("")]
-    assert [row.split("  ")[0] for row in rows] == [
-        *(scenario.name for scenario in QUICKLY_FORCED),
-        *(f"1 x {scenario.name}" for scenario in ORDINARY[:3]),
-    ]
-    assert "nothing leaks or hangs" in output.out
+    assert len(output.out.splitlines()) == 3 * (len(QUICK) + 1) + 2
+    assert all(f"{scenario.bug}: {scenario.name}\n" in output.out for scenario in QUICK)
+    assert "storm of 5 connections\n" in output.out
+    assert "\nevery connection ended properly" in output.out
     assert output.err == ""
-    assert websockets_closefix.status().state in ("applied", "not-affected")
 
 
-@with_flaws
-def test_command_with_the_kill_switch(capsys, hasty, monkeypatch):
-    monkeypatch.setenv("WEBSOCKETS_CLOSEFIX", "0")
+@has_some
+@pytest.mark.parametrize(
+    ("switch", "value", "state"),
+    [("WEBSOCKETS_CLOSEFIX", "0", "disabled"), ("WEBSOCKETS_CLOSEFIX_SKIP", None, "skipped")],
+)
+def test_command_with_a_fix_left_off(capsys, quick, monkeypatch, switch, value, state):
+    [scenario] = QUICK or pytest.skip("every bug of this release hangs")
     monkeypatch.setattr(holding, "HOLD", 0.5)
-    assert command_line.main(["verify", "--trials", "1"]) == 1
-    output = capsys.readouterr().out
-    assert "disabled: " in output
-    assert output.endswith(" ended badly, because the shim is switched off\n")
+    monkeypatch.setenv(switch, value or scenario.bug)
+    assert command_line.main(["verify"]) == 1
+    *_, status, conclusion = capsys.readouterr().out.splitlines()
+    assert switch in status
+    assert "didn't end properly: " in conclusion
+    assert f"{scenario.bug} is {state}" in conclusion
 
 
-def test_command_prints_json_and_shows_its_progress_on_a_terminal(capsys, hasty, monkeypatch):
+def test_command_prints_json(capsys, quick):
+    assert command_line.main(["verify", "--json"]) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert seen["state"] in ("applied", "not-affected")
+    assert {each["name"] for each in seen["bugs"]} == set(bugs_of_the_release())
+    assert seen["leaked"] == 0
+    *reproductions, last = seen["scenarios"]
+    assert [each["bug"] for each in reproductions] == [scenario.bug for scenario in QUICK]
+    assert (last["bug"], last["scenario"]) == (None, "storm of 5 connections")
+    assert last["with"] == {"caller": {"ConnectionClosedError": 5}, "reader": {"ends": 5}}
+    assert sum(last["without"]["caller"].values()) == 5
+
+
+def test_command_shows_its_progress_on_a_terminal(capsys, quick, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert command_line.main(["verify", "--trials", "7", "--json"]) == 0
-    output = capsys.readouterr()
-    report = json.loads(output.out)
-    assert report["leaked"] == 0
-    assert len(report["flaws"]) == len(bugs_of_the_release())
-    last = report["scenarios"][-1]
-    assert last["scenario"] == "1 x the peer resets"
-    assert sum(last["with"]["caller"].values()) == 1
-    assert "with the shim: 2 x a ping pending (2)" in output.err
-    assert output.err.endswith("\r\033[K")
-
-
-# What provokes it.
-
-
-def test_peer_that_stays_is_given_up(monkeypatch):
-    """Else a scenario that goes wrong would go on for good."""
-    monkeypatch.setattr(_repro.ordinary, "PATIENCE", 0.2)
-    with _repro.peer(_repro.stay_silent) as uri:
-        assert _repro.send_until_closed(uri) == (None, None)
-
-
-def close_twice_while_close_raises(monkeypatch, raise_something):
-    original = Connection.close
-
-    def close(self):
-        original(self)
-        raise_something()
-
-    monkeypatch.setattr(Connection, "close", close)
-    return _repro.ordinary.close_twice("client")
-
-
-def test_what_python_fails_in_is_no_leak_of_websockets(monkeypatch):
-    """Joining a thread can fail where two do it; one that wasn't started fails every time."""
-    outcome = close_twice_while_close_raises(monkeypatch, threading.Thread().join)
-    assert not outcome.leaked
-
-
-def test_what_websockets_fails_in_is_a_leak(monkeypatch):
-    def fail():
-        raise RuntimeError
-
-    assert type(close_twice_while_close_raises(monkeypatch, fail).caller) is RuntimeError
-
-
-def test_condition_that_never_comes_is_given_up():
-    with pytest.raises(TimeoutError):
-        _repro.wait_until(lambda: False, timeout=0.01)
-
-
-def test_other_threads_are_left_to_the_excepthook_that_was_there(monkeypatch):
-    heard = []
-    monkeypatch.setattr(threading, "excepthook", heard.append)
-    with _repro.reader_exceptions(threading.current_thread()) as raised:
-        thread = threading.Thread(target=lambda: 1 / 0)
-        thread.start()
-        thread.join()
-    assert raised == []
-    [args] = heard
-    assert args.exc_type is ZeroDivisionError
-    assert args.thread is thread
+    assert command_line.main(["verify"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    names = [*(scenario.name for scenario in QUICK), "storm of 5 connections"]
+    assert lines == [f"{when} the shim: {name}" for when in ("without", "with") for name in names]

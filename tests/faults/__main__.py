@@ -2,10 +2,10 @@
 Prints how connections end on each release with the shim, as far as it isn't as it ought to be.
 
 Run it as ``python -m tests.faults --releases DIRECTORY [--times N] [RELEASE ...]``; the directory
-holds a folder for each release of websockets, and the newest of them is the reference. Each cell
-is observed several times. What no schedule decides has to be the same as with upstream's cures in
-the same release, and as on the newest release; the rest has to be something that a broken network
-explains. Where an older release is known to be different, known.py says why.
+holds a folder for each release of websockets, the reference among them. Each cell is observed
+several times. What no schedule decides has to be the same as with upstream's cures in the same
+release, and as on the reference of its bug (references.py); the rest has to be something that a
+broken network explains. Where a release is known to be different, known.py says why.
 
 """
 
@@ -22,8 +22,9 @@ from pathlib import Path
 from websockets_closefix._detect import release
 
 from ..upstream import release_in
-from .judge import differences, faults_of
+from .judge import contradictions, differences, faults_of
 from .known import KNOWN, applies
+from .references import REFERENCE, documented
 
 AT_ONCE = 2 * os.cpu_count()  # cells wait more than they compute
 OBSERVATION_TIMEOUT = 1800  # seconds; a release takes one minute where nothing hangs
@@ -35,7 +36,7 @@ def main(argv=None):
     parser.add_argument("--times", metavar="N", type=int, default=3)
     parser.add_argument("only", metavar="RELEASE", nargs="*")
     arguments = parser.parse_args(argv)
-    *older, newest = sorted((path.name for path in arguments.releases.iterdir()), key=release)
+    releases = sorted((path.name for path in arguments.releases.iterdir()), key=release)
     used, bad = [], 0
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as executor:
 
@@ -43,10 +44,10 @@ def main(argv=None):
             environ = release_in(str(arguments.releases / version))
             return executor.submit(observe, what, arguments.times, environ)
 
-        reference = submit(newest, "as-it-is")
+        reference = submit(REFERENCE, "as-it-is")
         pending = {
             version: (submit(version, "shim"), submit(version, "fix"))
-            for version in arguments.only or older
+            for version in arguments.only or releases
         }
         for version, (shim, fix) in pending.items():
             wrong, known = compare(version, shim.result(), fix.result(), reference.result())
@@ -54,7 +55,7 @@ def main(argv=None):
             used += known
             print(
                 f"{version}: {len(shim.result())} cells, {len(wrong)} wrong, "
-                f"{len(known)} known differences from {newest}",
+                f"{len(known)} known differences from {REFERENCE}",
                 *wrong,
                 sep="\n    ",
                 flush=True,
@@ -77,18 +78,20 @@ def observe(what, times, environ):
     return json.loads(result.stdout)
 
 
-def compare(version, shim, fix, newest):
+def compare(version, shim, fix, reference):
     """Return what is wrong, and the known differences that were met."""
     wrong, met = [], []
     for cell, outcomes in shim.items():
         wrong += [f"{cell}: {fault}" for fault in faults_of(outcomes)]
-        for aspect, one, other in differences(cell, outcomes, fix[cell]):
+        for aspect, one, allowed in contradictions(outcomes, documented(cell) or {}):
+            wrong.append(f"{cell}: {aspect} {one} instead of {allowed}")
+        for aspect, one, other in differences(cell, outcomes, fix.get(cell, outcomes)):
             wrong.append(f"{cell}: {aspect} {one} instead of the fix's {other}")
-        for aspect, one, other in differences(cell, outcomes, newest[cell]):
+        for aspect, one, other in differences(cell, outcomes, reference.get(cell, outcomes)):
             known = [each for each in KNOWN if applies(each, version, cell, aspect, one, other)]
             met += [each for each in known if each not in met]
             if not known:
-                wrong.append(f"{cell}: {aspect} {one} instead of the newest release's {other}")
+                wrong.append(f"{cell}: {aspect} {one} instead of {REFERENCE}'s {other}")
     return wrong, met
 
 

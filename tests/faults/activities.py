@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from .links import NO_OPTIONS
 HOLD = 0.05
 """Seconds to hold a thread at most."""
 
+A_LOT = b"x" * 2**24
+"""More than the buffers of both ends take in."""
+
 UNREAD = 400
 """Messages that nobody reads: more than any release queues."""
 
@@ -29,6 +33,10 @@ def idle(connection):
 
 def send(connection):
     again_and_again(connection, lambda: connection.send("x"))
+
+
+def send_a_lot(connection):
+    connection.send(A_LOT)
 
 
 def ping(connection):
@@ -56,7 +64,7 @@ ACTIVITIES = {
     "closing": lambda connection: connection.close(),
     "pinging": ping,
 }
-UNAWARE = {"nothing": nothing}
+UNAWARE = {"nothing": nothing, "sending a lot": send_a_lot}
 
 
 class Meanwhile(NamedTuple):
@@ -133,6 +141,19 @@ def another_closing(connection, peer):
     yield {"close() meanwhile": Act(connection.close)}
 
 
+@contextlib.contextmanager
+def sender_blocked(connection, peer):
+    sender = Act.started(lambda: send_a_lot(connection))
+    wait_until(lambda: is_sending(sender))
+    yield {"send() meanwhile": sender}
+
+
+def is_sending(thread):
+    """Tell whether a thread is inside ``sendall()``, which has no frame of its own."""
+    frame = sys._current_frames().get(thread.ident)
+    return frame is not None and frame.f_code.co_name == "send_data"
+
+
 MEANWHILE = {
     "-": Meanwhile(nothing_else),
     "a receiver waits": Meanwhile(receiver_waiting),
@@ -140,6 +161,10 @@ MEANWHILE = {
     "keepalive is on": Meanwhile(
         keepalive_pending, options={"ping_interval": 0.02, "ping_timeout": 60}
     ),
+    "keepalive is short": Meanwhile(
+        nothing_else, options={"ping_interval": 0.2, "ping_timeout": 0.2}
+    ),
+    "a sender is blocked": Meanwhile(sender_blocked),
     "messages are unread": Meanwhile(messages_unread),
     "messages are unread, a ping is pending": Meanwhile(unread_and_pending),
     "another thread closes": Meanwhile(another_closing),

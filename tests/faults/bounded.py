@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import shut_down_and_close
 
 PATIENCE = 10
 """Seconds after which something hangs; no cell takes a tenth of them."""
@@ -42,7 +42,7 @@ class Act(threading.Thread):
 
 def free(connection, acts):
     """Release whoever hangs in a connection, by hand."""
-    _repro.hang_up(connection.socket)
+    shut_down_and_close(connection.socket)
     messages = connection.recv_messages
     messages.close()  # wakes a reader thread that waits for a message to be fetched, up to 13.1
     if getattr(messages, "paused", False):  # 14.0 and 14.1 leave it paused

@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 from .activities import ACTIVITIES, MEANWHILE
 from .handshakes import HANDSHAKES
 from .links import LINKS
+from .shutdowns import SHUTDOWNS
 from .strikes import FAULTS
 
 
@@ -60,15 +61,32 @@ COMPANY = [
     ("messages nobody reads", ["closing"], "-"),
     ("messages nobody reads", ["closing"], "another thread closes"),
 ]
+# What no release of a certain age ends, or none at all: references.py.
+BOUNDED = [
+    ("half a TLS record", ["closing"], "-"),
+    ("half a TLS record", ["closing"], "a receiver waits"),
+    ("half a TLS record", ["receiving"], "another thread closes"),
+    ("close frame, TCP stays open", ["idle", "receiving", "sending", "closing"], "-"),
+    ("close frame, TCP stays open", ["idle"], "a receiver waits"),
+    ("message too big, TCP stays open", ["idle", "receiving", "sending"], "-"),
+    ("close frame answered", ["closing"], "-"),
+    ("close frame answered", ["closing"], "messages are unread"),
+    ("peer stops reading", ["closing"], "a sender is blocked"),
+    ("peer stops reading", ["sending a lot"], "keepalive is short"),
+]
 
 
 def cells() -> Iterator[Cell]:
     """Yield the cells that this release can be put through; keepalive came in 15.0."""
     keepalive = "ping_interval" in inspect.signature(connect).parameters
-    for (fault, activities, meanwhile), side in itertools.product(EVERYTHING + COMPANY, LINKS):
+    for (fault, activities, meanwhile), side in itertools.product(
+        EVERYTHING + COMPANY + BOUNDED, LINKS
+    ):
         for activity in activities:
             cell = Cell(fault, side, activity, meanwhile)
-            if keepalive or not cell.options:
+            if keepalive or "ping_interval" not in cell.options:
                 yield cell
     for fault, side in HANDSHAKES:
         yield Cell(fault, side, "connecting")
+    for situation in SHUTDOWNS:
+        yield Cell(situation, "server", "shutting down")

@@ -17,12 +17,15 @@ from websockets.server import ServerProtocol
 from websockets.sync.client import ClientConnection
 from websockets.sync.server import ServerConnection
 
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import reset_on_close, stay_silent
+from websockets_closefix._repro.sync.ends import open_connection
 
-from ..peers import server, uri_of
+from ..peers import client_context, server, server_context, uri_of
 from .bounded import PATIENCE
-from .links import CLOSE_TIMEOUT
+from .links import CLOSE_TIMEOUT, TLS
+from .strikes import HALF_A_RECORD
 
+OPEN_TIMEOUT = 0.3
 GARBAGE = b"\x00\x01this is no HTTP\r\n\r\n"
 REQUEST = (
     b"GET / HTTP/1.1\r\n"
@@ -60,13 +63,33 @@ def client_is_reset(*, once_it_asks):
     def answer(sock):
         if once_it_asks:
             sock.recv(65536)
-        _repro.reset_on_close(sock)
+        reset_on_close(sock)
 
     return fail_to_connect(answer)
 
 
-def fail_to_connect(answer):
+def client_is_left_waiting():
+    """The server completes the handshake of TLS, says half of something, and no more."""
+
+    def answer(sock):
+        sock.recv(65536)
+        socket.socket.sendall(sock, HALF_A_RECORD)
+        with contextlib.suppress(OSError):
+            stay(sock)
+
+    return fail_to_connect(answer, secure=True, open_timeout=OPEN_TIMEOUT)
+
+
+def stay(sock):
+    """Keep a socket, whatever is on top of it, until the other end shuts its own down."""
+    while socket.socket.recv(sock, 65536):
+        pass
+
+
+def fail_to_connect(answer, *, secure=False, **connect_kwargs):
     """Connect to a peer that answers like that, and hangs up."""
+    if secure:
+        connect_kwargs[TLS] = client_context
     made = []
 
     class Connection(ClientConnection):
@@ -76,8 +99,10 @@ def fail_to_connect(answer):
 
     def accept():
         sock, _ = listener.accept()
+        sock.settimeout(PATIENCE)
+        if secure:
+            sock = server_context.wrap_socket(sock, server_side=True)
         with sock:
-            sock.settimeout(PATIENCE)
             answer(sock)
 
     exc = None
@@ -85,10 +110,11 @@ def fail_to_connect(answer):
         thread = threading.Thread(target=accept)
         thread.start()
         try:
-            _repro.open_connection(
-                uri_of(listener, secure=False),
+            open_connection(
+                uri_of(listener, secure=secure),
                 close_timeout=CLOSE_TIMEOUT,
                 create_connection=Connection,
+                **connect_kwargs,
             )
         except Exception as raised:
             exc = raised
@@ -112,7 +138,18 @@ def server_is_reset(*, once_it_is_asked):
     return fail_to_serve(REQUEST if once_it_is_asked else b"", reset=True)
 
 
-def fail_to_serve(request, *, reset=False, **serve_kwargs):
+def server_is_left_waiting():
+    """The client completes the handshake of TLS, says half of something, and no more."""
+
+    def ask(sock):
+        socket.socket.sendall(sock, HALF_A_RECORD)
+        with contextlib.suppress(OSError):
+            stay(sock)
+
+    return fail_to_serve(b"", ask=ask, open_timeout=OPEN_TIMEOUT, **{TLS: server_context})
+
+
+def fail_to_serve(request, *, reset=False, ask=None, **serve_kwargs):
     """Have a server face such a request."""
     ended = queue.Queue()
 
@@ -134,11 +171,14 @@ def fail_to_serve(request, *, reset=False, **serve_kwargs):
         address = ("127.0.0.1", int(uri.rpartition(":")[2]))
         with socket.create_connection(address, timeout=PATIENCE) as sock:
             sock.sendall(request)
-            if reset:
-                _repro.reset_on_close(sock)
+            if ask:
+                with client_context.wrap_socket(sock, server_hostname="127.0.0.1") as secure:
+                    ask(secure)
+            elif reset:
+                reset_on_close(sock)
             else:
                 with contextlib.suppress(ConnectionResetError):
-                    _repro.stay_silent(sock)
+                    stay_silent(sock)
         return ended.get(timeout=PATIENCE)
 
 
@@ -147,6 +187,8 @@ HANDSHAKES = {
     ("500", "client"): lambda: client_is_turned_away(http.HTTPStatus.INTERNAL_SERVER_ERROR),
     ("no HTTP at all", "client"): client_gets_garbage,
     ("RST at once", "client"): lambda: client_is_reset(once_it_asks=False),
+    ("TLS, then silence", "client"): client_is_left_waiting,
+    ("TLS, then silence", "server"): server_is_left_waiting,
     ("RST for an answer", "client"): lambda: client_is_reset(once_it_asks=True),
     ("403", "server"): lambda: server_turns_away(http.HTTPStatus.FORBIDDEN),
     ("500", "server"): lambda: server_turns_away(http.HTTPStatus.INTERNAL_SERVER_ERROR),

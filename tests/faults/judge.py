@@ -41,6 +41,16 @@ def differences(cell, outcomes, reference):
             yield aspect, one, other
 
 
+def contradictions(outcomes, documented):
+    """Yield each aspect in which the outcomes aren't what the documentation says."""
+    for aspect, allowed in documented.items():
+        wrong = {
+            text for text in seen(outcomes, aspect) if not {text, text.partition(" ")[0]} & allowed
+        }
+        if wrong:
+            yield aspect, wrong, allowed
+
+
 def is_settled(cell, aspect):
     """Tell whether there is one outcome, whichever thread comes first."""
     fault, _, activity, meanwhile = cell.split(" | ")

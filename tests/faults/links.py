@@ -11,7 +11,8 @@ import types
 
 from websockets.sync.client import connect
 
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import shake_hands
+from websockets_closefix._repro.sync.ends import open_connection
 
 from ..peers import client_context, server, server_context, silent_client, uri_of
 from .bounded import PATIENCE, closing
@@ -31,7 +32,7 @@ def client_link(*, secure, **options):
         if secure:
             options[TLS] = client_context
         uri = uri_of(listener, secure=secure)
-        connection = _repro.open_connection(uri, close_timeout=CLOSE_TIMEOUT, **options)
+        connection = open_connection(uri, **{"close_timeout": CLOSE_TIMEOUT, **options})
         with opened.get(timeout=PATIENCE) as peer, closing(connection):
             yield connection, peer
         thread.join(PATIENCE)
@@ -42,7 +43,7 @@ def accept(listener, secure, opened):
     if secure:
         peer = server_context.wrap_socket(peer, server_side=True)
     peer.settimeout(PATIENCE)
-    _repro.shake_hands(peer)
+    shake_hands(peer)
     opened.put(peer)
 
 
@@ -58,7 +59,7 @@ def server_link(*, secure, **options):
     if secure:
         options[TLS] = server_context
     with (
-        server(handler, close_timeout=CLOSE_TIMEOUT, **options) as uri,
+        server(handler, **{"close_timeout": CLOSE_TIMEOUT, **options}) as uri,
         silent_client(uri, client_context if secure else None) as peer,
     ):
         try:

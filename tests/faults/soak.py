@@ -26,7 +26,14 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.sync.connection import Connection
 
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix._repro import waiting
+from websockets_closefix._repro.peers import (
+    reset_on_close,
+    shake_hands,
+    shut_down_and_close,
+    stay_silent,
+)
+from websockets_closefix._repro.sync.ends import open_connection
 
 from ..conftest import count_descriptors
 from .bounded import Act, free
@@ -113,7 +120,7 @@ def soak(connections, seed):
             thread.start()
         for user in threads[1::2]:
             user.join(PATIENCE)
-        _repro.hang_up(listener)
+        shut_down_and_close(listener)
         for thread in threads:
             thread.join(PATIENCE)
     return outcomes
@@ -132,14 +139,14 @@ class Killer:
             except OSError:
                 return
             with sock, contextlib.suppress(OSError):
-                sock.settimeout(_repro.PATIENCE)
+                sock.settimeout(waiting.PATIENCE)
                 self.kill(sock)
 
     def kill(self, sock):
         if self.random.random() < 0.1:
-            _repro.reset_on_close(sock)
+            reset_on_close(sock)
             return
-        _repro.shake_hands(sock)
+        shake_hands(sock)
         if self.random.random() < 0.3:
             sock.sendall(MESSAGES)
         for _ in range(self.random.randrange(4)):
@@ -147,11 +154,11 @@ class Killer:
         time.sleep(self.random.random() * 0.005)
         way = self.random.choice(["RST", "FIN", "close frame, RST", "close frame, FIN", "silence"])
         if way == "silence":
-            _repro.stay_silent(sock)
+            stay_silent(sock)
         if way.startswith("close frame"):
             sock.sendall(CLOSE_FRAME)
         if way.endswith("RST"):
-            _repro.reset_on_close(sock)
+            reset_on_close(sock)
 
 
 def use_many(uri, connections, rng, outcomes):
@@ -162,14 +169,14 @@ def use_many(uri, connections, rng, outcomes):
 def use(uri, rng):
     """Open a connection, use it in a thread that may hang, and say what it ended in."""
     try:
-        websocket = _repro.open_connection(uri, close_timeout=0.01)
+        websocket = open_connection(uri, close_timeout=0.01)
     except (OSError, EOFError, ConnectionClosed, InvalidHandshake, AssertionError) as exc:
         return f"connect: {type(exc).__name__}"
     acts = [Act.started(lambda: use_and_close(websocket, rng.randrange(20), rng))]
     if rng.random() < 0.3:
         acts.append(Act.started(lambda: receive_all(websocket)))
     hanging = [act for act in acts if act.hangs()]
-    websocket.recv_events_thread.join(_repro.PATIENCE)
+    websocket.recv_events_thread.join(waiting.PATIENCE)
     if hanging or websocket.recv_events_thread.is_alive():
         free(websocket, acts)
         return "hangs"

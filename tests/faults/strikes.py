@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import SERVER
 
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import reset_on_close
 
-from .bounded import PATIENCE, Act
+from .bounded import PATIENCE, Act, wait_until
 from .links import NO_OPTIONS
 
 
@@ -29,7 +31,7 @@ class Fault(NamedTuple):
 @contextlib.contextmanager
 def reset(connection, peer):
     def strike():
-        _repro.reset_on_close(peer)
+        reset_on_close(peer)
         peer.close()
 
     yield strike
@@ -92,6 +94,20 @@ def nothing(connection, peer):
     yield lambda: None
 
 
+@contextlib.contextmanager
+def half_a_record(connection, peer):
+    """The reader thread is in the middle of a TLS record, and the peer says no more."""
+    socket.socket.sendall(peer, HALF_A_RECORD)  # below TLS
+    wait_until(lambda: is_receiving(connection))
+    yield lambda: None
+
+
+def is_receiving(connection):
+    """Tell whether the reader thread is inside ``SSLSocket.recv()``."""
+    frame = sys._current_frames().get(connection.recv_events_thread.ident)
+    return frame is not None and frame.f_code.co_filename == ssl.__file__
+
+
 def wait_for_data(peer):
     """Return when something has come in, be it encrypted."""
     select.select([peer], [], [], PATIENCE)
@@ -102,6 +118,8 @@ GOING_AWAY = Frame(Opcode.CLOSE, Close(1001, "").serialize())
 PING = Frame(Opcode.PING, b"ping")
 TEXT = Frame(Opcode.TEXT, b"unread")
 INVALID_TEXT = Frame(Opcode.TEXT, b"\xff")
+BIG_TEXT = Frame(Opcode.TEXT, bytes(1000))
+HALF_A_RECORD = b"\x17\x03\x03\x04\x00" + bytes(100)  # application data, 1024 bytes of them
 
 FAULTS = {
     "RST": Fault(reset),
@@ -114,6 +132,13 @@ FAULTS = {
     "ping, close frame, then FIN": Fault(sends(PING, CLOSE)),
     "invalid UTF-8": Fault(sends(INVALID_TEXT, then_end=False)),
     "messages nobody reads": Fault(sends(*400 * [TEXT], then_end=False)),
+    "close frame answered": Fault(sends(CLOSE), options={"close_timeout": 10 * PATIENCE}),
+    "close frame, TCP stays open": Fault(sends(CLOSE, then_end=False)),
+    "message too big, TCP stays open": Fault(
+        sends(BIG_TEXT, then_end=False), options={"max_size": 100}
+    ),
+    "half a TLS record": Fault(half_a_record, secure=True),
+    "peer stops reading": Fault(nothing),
     "keepalive never answered": Fault(
         nothing, options={"ping_interval": 0.02, "ping_timeout": 0.05}
     ),

@@ -6,7 +6,6 @@ import contextlib
 import gc
 
 import pytest
-
 from websockets_closefix._provoke import tapped_logger
 
 from ..conftest import predates_resilience

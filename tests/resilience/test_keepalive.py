@@ -11,8 +11,8 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 from websockets.sync.connection import Connection
 from websockets.version import version
-
 from websockets_closefix._provoke import open_connection, peer, stay_silent
+
 from websockets_closefix.resilience import _keepalive, _state, keepalive
 from websockets_closefix.resilience._user_timeout import get_user_timeout
 

@@ -1,1 +1,1 @@
-"""What an operator runs: one room a command, and what they share."""
+"""The command line: a module a command, and what they find out about an environment."""

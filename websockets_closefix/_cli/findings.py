@@ -3,65 +3,91 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import platform
+import site
+import subprocess
 import sys
 import sysconfig
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import websockets_closefix
 
-from .. import _status
-from .._status import BugStatus, Status
-from . import run, upgrade
+from .. import _state
+from .._fixes import every_fix
+from .._status import Status, names
+from .run import BOOTSTRAP
+
+# The folder of this package comes last, so that there is an answer even where the environment
+# doesn't have it. The current directory is no part of the environment.
+PROGRAM = """\
+import sys
+is_switched_on = "websockets_closefix" in sys.modules
+sys.path[:] = [*filter(None, sys.path), sys.argv[1]]
+from websockets_closefix._cli import findings
+findings.answer(is_switched_on)
+"""
+
+MARK = "websockets-closefix found: "
+
+TIMEOUT = 60.0
+
+Findings = dict[str, Any]
+"""What ``status --json`` prints; docs/commands.md explains its keys."""
 
 
-class Findings(NamedTuple):
-    """The keys and values that ``status --json`` prints; docs/commands.md explains them."""
+def ask(environ: Mapping[str, str]) -> Findings:
+    """
+    Have a new process look at its environment, and at whether it has the shim.
 
-    state: str
-    detail: str
-    python: str
-    python_version: str
-    site_packages: str
-    pythonpath: str | None
-    version: str
-    switched_on_by: str | None
-    websockets_version: str | None
-    websockets_location: str | None
-    wrapt_version: str | None
-    flaws: list[BugStatus]
-    upgrade_to: str | None
-    held_back_by: list[upgrade.Holder] | None
-    unreadable: list[str]
+    Args:
+        environ: Environment variables of that process.
 
-    @property
-    def is_safe(self) -> bool:
-        """Whether closing is safe for a program of the environment."""
-        return self.state in ("applied", "not-affected")
+    Raises:
+        SystemExit: With a sentence, if there is no interpreter, or the process doesn't answer.
 
-    def as_json(self) -> dict[str, Any]:
-        """Make objects of what JSON would take for arrays."""
-        holders = self.held_back_by
-        return {
-            **self._asdict(),
-            "flaws": [flaw._asdict() for flaw in self.flaws],
-            "held_back_by": None if holders is None else [holder._asdict() for holder in holders],
-        }
-
-    @classmethod
-    def from_json(cls, answer: dict[str, Any]) -> Findings:
-        """Undo :meth:`as_json`."""
-        holders = answer["held_back_by"]
-        return cls(
-            **{
-                **answer,
-                "flaws": [BugStatus(**flaw) for flaw in answer["flaws"]],
-                "held_back_by": None if holders is None else [upgrade.Holder(**h) for h in holders],
-            }
+    """
+    if getattr(sys, "frozen", False) or not sys.executable:
+        raise refusal(
+            "there is no interpreter here, as in a frozen program, which only an import reaches: "
+            "import websockets_closefix in the program, and print(websockets_closefix.status())"
         )
+    command = [sys.executable, "-c", PROGRAM, str(Path(websockets_closefix.__file__).parents[1])]
+    try:
+        result = subprocess.run(
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise refusal(f"a new process of {sys.executable} doesn't answer: {exc}") from exc
+    # What is imported as Python starts may print something, too.
+    _, mark, text = result.stdout.decode(errors="replace").partition(MARK)
+    if not mark:
+        *_, reason = ["it said nothing", *result.stderr.decode(errors="replace").splitlines()]
+        raise refusal(
+            f"a new process of {sys.executable} ended without an answer, with exit code "
+            f"{result.returncode} ({reason}): see what it imports as it starts"
+        )
+    found: Findings = json.JSONDecoder().raw_decode(text)[0]
+    return found
+
+
+def refusal(sentence: str) -> SystemExit:
+    """Return what ends this command with a sentence on standard error and exit code 1."""
+    return SystemExit(f"websockets-closefix: {sentence}")
+
+
+def answer(is_switched_on: bool) -> None:
+    """Print what there is to find out; called in the new process."""
+    print(f"\n{MARK}{json.dumps(find(is_switched_on))}", flush=True)
 
 
 def find(is_switched_on: bool) -> Findings:
@@ -69,83 +95,111 @@ def find(is_switched_on: bool) -> Findings:
     Examine the environment of this process.
 
     Args:
-        is_switched_on: Whether the shim was there before anything in this process asked for it.
+        is_switched_on: Whether the package was imported before this command asked for it.
 
     """
-    state, detail, status = judge(is_switched_on)
-    websockets_file = getattr(sys.modules.get("websockets"), "__file__", None)
-    upgrading = (
-        upgrade.examine(status.websockets_version)
-        if status.websockets_version and state != "not-affected"
-        else upgrade.Upgrade(None, [], [])
-    )
-    return Findings(
-        state=state,
-        detail=detail,
-        python=sys.executable,
-        python_version=platform.python_version(),
-        site_packages=sysconfig.get_path("purelib"),
-        pythonpath=os.environ.get("PYTHONPATH") or None,
-        version=websockets_closefix.__version__,
-        switched_on_by=switched_on_by() if is_switched_on else None,
-        websockets_version=status.websockets_version,
-        websockets_location=websockets_file and str(Path(websockets_file).parent),
-        wrapt_version=getattr(sys.modules.get("wrapt"), "__version__", None),
-        flaws=list(status.flaws),
-        upgrade_to=upgrading.to,
-        held_back_by=upgrading.held_back_by,
-        unreadable=upgrading.unreadable,
-    )
-
-
-def judge(is_switched_on: bool) -> tuple[str, str, Status]:
-    """Return a state and a sentence about the environment, and the status that they are from."""
-    failure = import_websockets()
+    implementations, failure = import_implementations()
     status = websockets_closefix.status()
+    if not is_switched_on:
+        bugs = [b._replace(state="disabled") if b.state == "applied" else b for b in status.bugs]
+        status = status._replace(bugs=tuple(bugs))
+    state, detail = judge(status)
     if failure is not None:
-        return (
-            "not-importable",
-            f"websockets.sync can't be imported here ({type(failure).__name__}: {failure}): there "
-            "is nothing to examine; ask where websockets is installed",
-            status,
+        state = "not-importable"
+        detail = (
+            f"websockets can't be imported here ({type(failure).__name__}: {failure}): ask the "
+            "Python of an environment in which it can"
         )
-    if not status.flaws:  # then it doesn't matter whether the shim is switched off
-        status = _status.derive(enabled=True, switched_off=False)
-    has = f"websockets {status.websockets_version} has flaws in how connections end"
-    if status.state == "applied" and is_switched_on:
-        return "applied", f"{has}, and each is repaired in every new Python process", status
-    if any(flaw.state == "applied" for flaw in status.flaws) and not is_switched_on:
-        return (
-            "not-switched-on",
-            f"{has}, and nothing repairs them: run `python -m websockets_closefix enable`, or "
-            "import websockets_closefix in the program",
-            websockets_closefix.unapply(),
-        )
-    return status.state, status.detail, status
+    file = getattr(sys.modules.get("websockets"), "__file__", None)
+    return {
+        "state": state,
+        "detail": detail,
+        "python": sys.executable,
+        "python_version": platform.python_version(),
+        "site_packages": sysconfig.get_path("purelib"),
+        "pythonpath": os.environ.get("PYTHONPATH") or None,
+        "version": websockets_closefix.__version__,
+        "switched_on_by": switched_on_by() if is_switched_on else None,
+        "websockets_version": status.websockets_version,
+        "websockets_location": file and os.path.dirname(file),
+        "wrapt_version": getattr(sys.modules.get("wrapt"), "__version__", None),
+        "implementations": implementations,
+        "bugs": [bug._asdict() for bug in status.bugs],
+        "unknown_skips": sorted(_state.skipped() - {fix.name for fix in every_fix()}),
+    }
 
 
-def import_websockets() -> Exception | None:
-    """Have websockets examined, though nobody has needed it yet; return what keeps us from it."""
+def import_implementations() -> tuple[list[str], Exception | None]:
+    """
+    Import the modules that some release has bugs in, as far as the installed one has them.
+
+    Returns:
+        Names of the implementations, without ``websockets.``; and what kept us from importing.
+
+    """
+    found: list[str] = []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the verdict is about to be printed anyway
-            importlib.import_module("websockets")
-            if _status.derive(enabled=True, switched_off=False).state != "not-affected":
-                importlib.import_module(websockets_closefix.CONNECTION_MODULE)
+            warnings.simplefilter("ignore")  # websockets.legacy is deprecated
+            importlib.import_module("websockets.version")
+            for module in dict.fromkeys(fix.module for fix in every_fix()):
+                package = module.rpartition(".")[0]
+                try:
+                    importlib.import_module(module)
+                except ModuleNotFoundError as exc:
+                    if exc.name not in (module, package):
+                        raise
+                else:
+                    found.append(package.partition(".")[2])
     except Exception as exc:
-        return exc
-    return None
+        return found, exc
+    return list(dict.fromkeys(found)), None
+
+
+def judge(status: Status) -> tuple[str, str]:
+    """Return a state of the environment, and a sentence about it."""
+    of = f"websockets {status.websockets_version}"
+    states = {bug.state for bug in status.bugs}
+    skipped = names(status.bugs, "skipped")
+    but = f"; WEBSOCKETS_CLOSEFIX_SKIP leaves off {skipped}" if skipped else ""
+    if not states:
+        return "not-affected", f"{of} has none of the bugs that are fixed here"
+    if states == {"skipped"}:
+        return "skipped", f"WEBSOCKETS_CLOSEFIX_SKIP leaves off all that {of} needs: {skipped}"
+    if _state.switched_off():
+        return "disabled", status.detail
+    if "disabled" in states:
+        return (
+            "not-switched-on",
+            f"{of} has bugs in how connections end, which a new Python process doesn't fix: "
+            f"{why_not()}",
+        )
+    if "unrecognised" in states:
+        return "unrecognised", status.detail
+    return "applied", f"{of} has bugs in how connections end, which are fixed{but}"
+
+
+def why_not() -> str:
+    """Say what would switch the shim on; or, under ``run``, what keeps that from doing so."""
+    if is_run():
+        other = getattr(sys.modules.get("sitecustomize"), "__file__", "another sitecustomize")
+        return f"{other} is imported in the place of run's, and doesn't import the next one"
+    return (
+        "run `python -m websockets_closefix enable`, or import websockets_closefix in the program"
+    )
 
 
 def switched_on_by() -> str:
-    """Say what imported this package first, by the modules at work."""
-    names = [name for name, _ in websockets_closefix._imported_by]
-    files = [file for _, file in websockets_closefix._imported_by]
-    if any(file.startswith(run.BOOTSTRAP) for file in files):
+    """Say what had Python import the package as it started."""
+    if is_run():
         return "run"
-    if "sitecustomize" in names:
-        return "sitecustomize"
-    if "usercustomize" in names:
-        return "usercustomize"
-    # site executes the lines of a .pth file, and calls what a .start file names.
-    return "pth" if "<string>" in files else "start"
+    folders = [sysconfig.get_path("purelib"), *site.getsitepackages()]
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    files = [Path(folder, "websockets_closefix.pth") for folder in folders]
+    return "enable" if any(file.exists() for file in files) else "other"
+
+
+def is_run() -> bool:
+    """Tell whether ``run`` started this process, or one that it descends from."""
+    return BOOTSTRAP in os.environ.get("PYTHONPATH", "").split(os.pathsep)

@@ -1,46 +1,53 @@
-"""``run``: starts a program with the shim armed, otherwise as Python itself would start it."""
+"""``run``: starts a command with the shim switched on in every Python process that it starts."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 
-from . import interpreter
-from .refused import Refused
-
 BOOTSTRAP = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_bootstrap")
+"""The folder whose ``sitecustomize`` switches the shim on."""
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(command: Sequence[str]) -> int:
     """
-    Replace this process by one that runs a program, with the shim armed.
-
-    Args:
-        arguments: What Python is to be given: a script or ``-m`` and a module, and what follows.
+    Replace this process by a command.
 
     Returns:
-        The program's exit code, on Windows alone, where a process can't be replaced.
-
-    Raises:
-        Refused: If this interpreter was started with an option that the program's interpreter is
-            going to inherit, and that makes it blind to the shim; or if there is no interpreter.
+        The command's exit code, on Windows alone, where a process can't be replaced; 127 if there
+        is no such command, 126 if it can't be executed, as :manpage:`env(1)` does.
 
     """
-    if sys.flags.ignore_environment or sys.flags.no_site:
-        raise Refused(
-            "run needs PYTHONPATH and the site module, which the options -E, -I and -S switch "
-            "off: leave them out, or import websockets_closefix in the program"
-        )
-    command = [interpreter.executable(), *interpreter.options(), *arguments]
     environ = {**os.environ, "PYTHONPATH": python_path()}
-    if sys.platform != "win32":
-        os.execve(sys.executable, command, environ)
-    return subprocess.run(command, env=environ, check=False).returncode
+    try:
+        if sys.platform != "win32":
+            os.execvpe(command[0], list(command), environ)
+        program = shutil.which(command[0]) or command[0]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the command, too
+        return subprocess.call([program, *command[1:]], env=environ)
+    except OSError as exc:
+        print(f"websockets-closefix: {explain(command[0], exc)}", file=sys.stderr)
+        return 127 if isinstance(exc, FileNotFoundError) else 126
 
 
 def python_path() -> str:
-    """Return PYTHONPATH with the folder in front whose ``sitecustomize`` arms the shim."""
-    paths = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
-    return os.pathsep.join([BOOTSTRAP, *paths])
+    """Return ``PYTHONPATH`` with the bootstrap folder in front."""
+    paths = [BOOTSTRAP, *filter(None, [os.environ.get("PYTHONPATH")])]
+    opentelemetry = sys.modules.get("opentelemetry.instrumentation.auto_instrumentation")
+    if opentelemetry is not None:
+        # Some releases take their folder off PYTHONPATH in the process that they instrument, which
+        # is this one, in the place of the command.
+        paths.insert(1, os.path.dirname(os.path.abspath(str(opentelemetry.__file__))))
+    return os.pathsep.join(dict.fromkeys(os.pathsep.join(paths).split(os.pathsep)))
+
+
+def explain(command: str, exc: OSError) -> str:
+    """Say why a command can't be started, and how to start a program that is a Python file."""
+    why = f"{command} can't be started ({exc.strerror})"
+    if command.endswith(".py") and os.path.isfile(command):
+        return f"{why}: if Python is to run it, `websockets-closefix run python {command}`"
+    return why

@@ -1,181 +1,164 @@
-"""Shows how connections end with the installed websockets, without the repairs and with them."""
+"""Reproduces the bugs of the installed websockets, without the shim and with it."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
 
 import websockets_closefix
 
-from .. import _detect
-from .._repro import FORCED, ORDINARY, SIDES, Hangs, Outcome, Scenario
+from .. import _state
+from .._fixes import every_fix, fixes_of
+from .._repro import scenarios_of
+from .._repro.scenario import Hangs, Outcome
 from .._status import Status
 
 
-class Case(NamedTuple):
-    """A scenario, and the sides on which to run it, one connection each."""
-
-    title: str
-    scenario: Scenario
-    sides: Sequence[str]
-
-
 class Row(NamedTuple):
-    """What one case ended in, without the shim and with it."""
+    """How the connections of one scenario ended; the storm has no ``bug`` of its own."""
 
+    bug: str | None
     scenario: str
     without: list[Outcome]
     with_shim: list[Outcome]
 
 
 class Report(NamedTuple):
-    """What :func:`verify` saw."""
+    """What :func:`verify` saw, and the status of the shim while it was on."""
 
     status: Status
     rows: list[Row]
 
     @property
     def leaked(self) -> int:
-        """How many connections still ended badly with the shim, or didn't end."""
+        """How many connections didn't end properly with the shim."""
         return sum(outcome.leaked for row in self.rows for outcome in row.with_shim)
 
 
-def verify(trials: int, progress: Callable[[str], None] | None = None) -> Report:
+def verify() -> Report:
     """
-    Force each flaw of this release, and close connections in ordinary ways, without the shim.
+    Reproduce each bug of the installed release without the shim, then with it.
 
-    Then do it again with the shim, which is left as it was found. A connection that hangs is freed.
+    A connection that hangs is freed, and the shim is left as it was found.
 
-    Args:
-        trials: How many connections to close without forcing anything.
-        progress: Called with a line that says what is being done, and with an empty one at last.
-
-    Returns:
-        The status of the shim while it was on, and what every scenario ended in.
+    Raises:
+        ImportError: If websockets can't be imported.
 
     """
-    if progress is None:
-        progress = ignore
-    was_disabled = websockets_closefix.status().state == "disabled"
-    planned = cases(trials)
+    was_wanted = _state.is_wanted()
+    import_websockets()
+    steps = list(plan())
     try:
         websockets_closefix.unapply()
-        without = [run(case, "without the shim", progress) for case in planned]
-        status = websockets_closefix.apply()
-        with_shim = [run(case, "with the shim", progress) for case in planned]
+        without = [run(step, "without the shim") for step in steps]
+        websockets_closefix.apply()
+        with_shim = [run(step, "with the shim") for step in steps]
+        status = websockets_closefix.status()
     finally:
-        progress("")
-        if was_disabled:
-            websockets_closefix.unapply()
-        else:
-            websockets_closefix.apply()
-    titles = [case.title for case in planned]
-    return Report(status, [Row(*row) for row in zip(titles, without, with_shim)])
+        (websockets_closefix.apply if was_wanted else websockets_closefix.unapply)()
+    ends = zip(steps, without, with_shim)
+    return Report(status, [Row(bug, scenario, *both) for (bug, scenario, _), *both in ends])
 
 
-def cases(trials: int) -> list[Case]:
-    """List what there is to run, in the order of the table."""
-    connection_module = sys.modules[websockets_closefix.CONNECTION_MODULE]
-    flaws = {verdict.flaw.room for verdict in _detect.examine(connection_module)}
-    forced = [Case(each.name, each, SIDES) for each in FORCED if each.flaw in flaws]
-    least, more = divmod(trials, len(ORDINARY))
-    shares = [least + (position < more) for position in range(len(ORDINARY))]
-    ordinary = [
-        Case(f"{share} x {each.name}", each, ["client"] * share)
-        for each, share in zip(ORDINARY, shares)
-        if share
-    ]
-    return forced + ordinary
+def import_websockets() -> None:
+    """Import each module of websockets that a fix is for, as far as this release has it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # websockets.legacy is deprecated
+        importlib.import_module("websockets")
+        for fix in every_fix():
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(fix.module)
 
 
-def run(case: Case, suffix: str, progress: Callable[[str], None]) -> list[Outcome]:
-    """Run a case, saying so; what has been left to chance and hangs isn't tried again."""
-    progress(f"{suffix}: {case.title}")
-    outcomes: list[Outcome] = []
-    for side in case.sides:
-        outcomes.append(case.scenario.end_connection(side))
-        progress(f"{suffix}: {case.title} ({len(outcomes)})")
-        if outcomes[-1].hangs and not case.scenario.flaw:
-            break
-    return outcomes
+Step = tuple[Any, str, Callable[[], list[Outcome]]]
 
 
-def ignore(line: str) -> None:
-    """Show nothing."""
+def plan() -> Iterator[Step]:
+    """Yield bug, name and function of each scenario of this release's bugs, then of the storm."""
+    bugs = {bug.name for bug in websockets_closefix.status().bugs}
+    for package in _state.PACKAGES:
+        if bugs & {fix.name for fix in fixes_of(package)}:
+            for scenario in scenarios_of(package):
+                if scenario.bug in bugs:
+                    yield scenario.bug, scenario.name, scenario.on_each_side
+    if "websockets.sync.connection" in sys.modules:
+        from .._repro.sync import storm
+
+        yield None, f"storm of {storm.CONNECTIONS} connections", storm.storm
+
+
+def run(step: Step, when: str) -> list[Outcome]:
+    """Run a scenario; say so, if there is a terminal."""
+    _, scenario, end_connections = step
+    if sys.stderr.isatty():
+        print(f"{when}: {scenario}", file=sys.stderr, flush=True)
+    return end_connections()
 
 
 def as_text(report: Report) -> str:
     """Lay the report out for a person."""
-    status = report.status
-    return f"{as_table(report)}\n\n{status.state}: {status}\n{conclusion(report)}"
+    lines = []
+    for row in report.rows:
+        lines += [
+            f"{row.bug}: {row.scenario}" if row.bug else row.scenario,
+            f"    without the shim: {summary(row.without)}",
+            f"    with the shim:    {summary(row.with_shim)}",
+        ]
+    return "\n".join([*lines, f"{report.status.state}: {report.status}", *conclusion(report)])
 
 
-def conclusion(report: Report) -> str:
-    """Say in a few words what came of it."""
-    state = report.status.state
-    if not report.leaked:
-        return "nothing leaks or hangs" + (" with the shim" if state == "applied" else "")
-    connections = f"{report.leaked} connection{'s' if report.leaked > 1 else ''} ended badly"
-    if state == "disabled":
-        return f"{connections}, because the shim is switched off"
-    return f"{connections} although the shim was asked for"
-
-
-def as_table(report: Report) -> str:
-    """Set out the scenarios as rows; what ended where, as columns."""
-    head = [
-        ("", "without the shim", "", "with the shim", ""),
-        ("scenario", "caller", "reader thread", "caller", "reader thread"),
+def conclusion(report: Report) -> Iterator[str]:
+    """Say in one line what came of it, if anything was run."""
+    leaking = {row.bug for row in report.rows if any(outcome.leaked for outcome in row.with_shim)}
+    not_fixed = [
+        f"{bug.name} is {bug.state}"
+        for bug in report.status.bugs
+        if bug.state != "applied" and leaking & {bug.name, None}  # the storm meets any bug
     ]
-    body = [
-        (row.scenario, *ended_where(row.without), *ended_where(row.with_shim))
-        for row in report.rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*head, *body)]
-    rule = tuple("-" * width for width in widths)
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-        for line in [*head, rule, *body]
-    )
+    if report.leaked:
+        why = f": {', '.join(not_fixed)}" if not_fixed else " although the shim is on"
+        yield f"{report.leaked} connection(s) didn't end properly{why}"
+    elif report.rows:
+        how = " with the shim" if report.status.state == "applied" else ""
+        yield f"every connection ended properly{how}"
 
 
 def as_json(report: Report) -> dict[str, Any]:
     """Lay the report out for a program."""
     return {
         **report.status._asdict(),
-        "flaws": [flaw._asdict() for flaw in report.status.flaws],
+        "bugs": [bug._asdict() for bug in report.status.bugs],
         "leaked": report.leaked,
         "scenarios": [
-            {
-                "scenario": row.scenario,
-                "without": counts(row.without),
-                "with": counts(row.with_shim),
-            }
-            for row in report.rows
+            {"bug": bug, "scenario": name, "without": counts(without), "with": counts(with_shim)}
+            for bug, name, without, with_shim in report.rows
         ],
     }
 
 
+def summary(outcomes: list[Outcome]) -> str:
+    """Say what came out of the application's threads, and in the background if anything did."""
+    caller, reader = (
+        ", ".join(f"{count} x {name}" if len(names) > 1 else name for name, count in names.items())
+        for names in counts(outcomes).values()
+    )
+    return caller if reader == "ends" else f"{caller}; in the background: {reader}"
+
+
 def counts(outcomes: list[Outcome]) -> dict[str, dict[str, int]]:
-    """Count what ended each thread; a caller that met no exception has ``closed``."""
-    return {
-        "caller": dict(Counter(in_a_word(outcome.caller, "closed") for outcome in outcomes)),
-        "reader": dict(Counter(in_a_word(outcome.reader, "ended") for outcome in outcomes)),
-    }
+    """Count what the application met, and what the reader thread or the event loop did."""
+    callers = Counter(outcome_name(outcome.caller, "returns") for outcome in outcomes)
+    readers = Counter(outcome_name(outcome.reader, "ends") for outcome in outcomes)
+    return {"caller": dict(callers.most_common()), "reader": dict(readers.most_common())}
 
 
-def in_a_word(exc: BaseException | None, well: str) -> str:
-    """Say what ended a thread: an exception's type, or that it hangs."""
+def outcome_name(exc: BaseException | None, normally: str) -> str:
+    """Name what ended a thread: an exception's type, ``hangs``, or what it does normally."""
     if exc is None:
-        return well
+        return normally
     return "hangs" if isinstance(exc, Hangs) else type(exc).__name__
-
-
-def ended_where(outcomes: list[Outcome]) -> Iterator[str]:
-    """Say in two cells what ended the calling thread and the reader thread."""
-    for counted in counts(outcomes).values():
-        yield ", ".join(
-            name if len(counted) == 1 else f"{count} {name}" for name, count in counted.items()
-        )

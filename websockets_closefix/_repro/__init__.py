@@ -1,112 +1,112 @@
 """
-Provokes the flaws in how connections end, on real connections to 127.0.0.1.
+Reproduces the bugs in how connections end, on real connections to 127.0.0.1.
 
-One module a flaw: it forces what leaves half of its connections alone otherwise, every time, by
-holding a thread where another one must not be overtaken. What they share stands beside them: both
-ends of a connection, what holds a thread, and what observes how it ends. Every hold and every wait
-is bounded, and a thread that hangs is freed.
-
-It knows nothing of the repairs, so that it can show what happens without them.
+One module a bug, in a folder for each implementation. Every wait is bounded, and what hangs is
+freed. Nothing of the rest of the package is imported, to show what happens without the fixes.
 
 """
 
-from .ends import open_connection, opened, server
-from .holding import (
-    HOLD,
-    HoldingListener,
-    HoldingSocket,
-    logger_that_holds_caller,
-    logger_that_holds_reader,
-    quiet_logger,
-    tapped_logger,
-)
-from .observing import (
-    PATIENCE,
-    Hangs,
-    Outcome,
-    observe,
-    reader_exceptions,
-    thread_exceptions,
-    wait_until,
-)
-from .ordinary import close, send_until_closed
-from .peers import (
-    Behaviour,
-    hang_up,
-    peer,
-    reset,
-    reset_on_close,
-    serve_one_by_one,
-    shake_hands,
-    silent_client,
-    stay_silent,
-)
-from .scenario import SIDES, Scenario
-from .sync import (
-    close_race,
-    early_wakeup,
-    paused_reader,
-    pending_ping,
-    reader_start,
-    unread_message,
-)
-from .sync.close_race import close_held, reader_held, send_torn
-from .sync.reader_start import reset_while_opening
+from __future__ import annotations
 
-__all__ = [
-    "HOLD",
-    "PATIENCE",
-    "SIDES",
-    "Behaviour",
-    "Hangs",
-    "HoldingListener",
-    "HoldingSocket",
-    "Outcome",
-    "Scenario",
-    "close",
-    "close_held",
-    "hang_up",
-    "logger_that_holds_caller",
-    "logger_that_holds_reader",
-    "observe",
-    "open_connection",
-    "opened",
-    "peer",
-    "quiet_logger",
-    "reader_exceptions",
-    "reader_held",
-    "reset",
-    "reset_on_close",
-    "reset_while_opening",
-    "scenarios_of",
-    "send_torn",
-    "send_until_closed",
-    "serve_one_by_one",
-    "server",
-    "shake_hands",
-    "silent_client",
-    "stay_silent",
-    "tapped_logger",
-    "thread_exceptions",
-    "wait_until",
-]
+from .scenario import Scenario
+
+__all__ = ["Scenario", "scenarios_of"]
 
 
 def scenarios_of(implementation: str) -> tuple[Scenario, ...]:
     """
-    Return what reproduces the bugs of an implementation, one module a bug.
+    Return what reproduces the bugs of one implementation, which is imported.
 
     Args:
-        implementation: Name of a package, as of :func:`websockets_closefix._fixes.fixes_of`.
+        implementation: Name of a package, as for :func:`websockets_closefix._fixes.fixes_of`.
 
     """
-    if implementation == "websockets.sync":
-        return (
-            *unread_message.SCENARIOS,
-            *reader_start.SCENARIOS,
-            *early_wakeup.SCENARIOS,
-            *paused_reader.SCENARIOS,
-            *close_race.SCENARIOS,
-            *pending_ping.SCENARIOS,
-        )
-    return ()
+    return TABLE[implementation]()
+
+
+def sync_scenarios() -> tuple[Scenario, ...]:
+    """Return what reproduces the bugs of ``websockets.sync``."""
+    from .sync import (
+        blocked_keepalive,
+        blocked_send,
+        close_deadline,
+        close_race,
+        early_wakeup,
+        handshake_errors,
+        late_messages,
+        lost_messages,
+        paused_reader,
+        pending_ping,
+        program_exit,
+        reader_start,
+        refused_handshake,
+        server_shutdown,
+        socket_shutdown,
+        unread,
+        unread_dropped,
+        unread_message,
+    )
+
+    return (
+        *unread_message.SCENARIOS,
+        *reader_start.SCENARIOS,
+        *early_wakeup.SCENARIOS,
+        *unread_dropped.SCENARIOS,
+        *paused_reader.SCENARIOS,
+        *unread.SCENARIOS,
+        *blocked_send.SCENARIOS,
+        *blocked_keepalive.SCENARIOS,
+        *close_race.SCENARIOS,
+        *pending_ping.SCENARIOS,
+        *socket_shutdown.SCENARIOS,
+        *close_deadline.SCENARIOS,
+        *server_shutdown.SCENARIOS,
+        *program_exit.SCENARIOS,
+        *refused_handshake.SCENARIOS,
+        *handshake_errors.SCENARIOS,
+        *late_messages.SCENARIOS,
+        *lost_messages.SCENARIOS,
+    )
+
+
+def asyncio_scenarios() -> tuple[Scenario, ...]:
+    """Return what reproduces the bugs of ``websockets.asyncio``."""
+    from .asyncio import (
+        abort,
+        blocked_send,
+        cancelled_ping,
+        cancelled_recv,
+        close_frame,
+        handler_cancelled,
+        lost_before_made,
+        lost_messages,
+        serve_forever,
+        unread,
+    )
+
+    return (
+        *unread.SCENARIOS,
+        *blocked_send.SCENARIOS,
+        *close_frame.SCENARIOS,
+        *abort.SCENARIOS,
+        *cancelled_ping.SCENARIOS,
+        *cancelled_recv.SCENARIOS,
+        *lost_messages.SCENARIOS,
+        *serve_forever.SCENARIOS,
+        *handler_cancelled.SCENARIOS,
+        *lost_before_made.SCENARIOS,
+    )
+
+
+def legacy_scenarios() -> tuple[Scenario, ...]:
+    """Return what reproduces the bugs of ``websockets.legacy``."""
+    from .legacy import drain_lock
+
+    return drain_lock.SCENARIOS
+
+
+TABLE = {
+    "websockets.sync": sync_scenarios,
+    "websockets.asyncio": asyncio_scenarios,
+    "websockets.legacy": legacy_scenarios,
+}

@@ -1,4 +1,4 @@
-"""The other end of a connection: driven by hand, so that it can misbehave."""
+"""The other end of a connection: a socket driven by hand, so that it can misbehave."""
 
 from __future__ import annotations
 
@@ -15,27 +15,21 @@ from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from .observing import PATIENCE
+from .waiting import PATIENCE
 
 Behaviour = Callable[[socket.socket], None]
 
 
 @contextlib.contextmanager
 def peer(behave: Behaviour) -> Iterator[str]:
-    """
-    Run a WebSocket server in a thread and yield its URI.
-
-    Args:
-        behave: What to do with each connection, one after the other, once it is open.
-
-    """
+    """Run a WebSocket server in a thread and yield its URI; connections are left to ``behave``."""
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=serve_one_by_one, args=(listener, behave), daemon=True)
     thread.start()
     try:
         yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        hang_up(listener)  # interrupts accept() on Linux; elsewhere closing it does
+        shut_down_and_close(listener)  # either interrupts accept(), depending on the platform
         thread.join(PATIENCE)
 
 
@@ -66,11 +60,11 @@ def shake_hands(sock: socket.socket) -> None:
 
 @contextlib.contextmanager
 def silent_client(uri: str, context: ssl.SSLContext | None = None) -> Iterator[socket.socket]:
-    """Open a connection and yield its socket; nothing that the server says is answered."""
+    """Open a connection and yield its socket; nothing that the server sends is answered."""
+    wsuri = parse_uri(uri)
     with contextlib.ExitStack() as stack:
-        wsuri = parse_uri(uri)
-        address = (wsuri.host, wsuri.port)
-        sock = stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
+        sock = socket.create_connection((wsuri.host, wsuri.port), timeout=PATIENCE)
+        stack.enter_context(sock)
         if context is not None:
             sock = stack.enter_context(context.wrap_socket(sock, server_hostname=wsuri.host))
         protocol = ClientProtocol(wsuri)
@@ -83,15 +77,9 @@ def silent_client(uri: str, context: ssl.SSLContext | None = None) -> Iterator[s
 
 
 def stay_silent(sock: socket.socket) -> None:
-    """Answer nothing, until the other end hangs up."""
+    """Answer nothing, until the other end shuts its socket down."""
     while sock.recv(65536):
         pass
-
-
-def reset(sock: socket.socket) -> None:
-    """Reset the connection when something arrives."""
-    sock.recv(65536)
-    reset_on_close(sock)
 
 
 def reset_on_close(sock: socket.socket) -> None:
@@ -104,8 +92,8 @@ def messages(count: int, *, mask: bool) -> bytes:
     return Frame(Opcode.TEXT, b"tick").serialize(mask=mask) * count
 
 
-def hang_up(sock: socket.socket) -> None:
-    """Shut down and close a socket, whatever state it is in."""
+def shut_down_and_close(sock: socket.socket) -> None:
+    """Wake every thread that is blocked in a socket, and close it."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
     sock.close()

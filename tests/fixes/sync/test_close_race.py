@@ -21,19 +21,24 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
 from websockets.sync.server import ServerConnection
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import (
-    SIDES,
-    HoldingListener,
-    HoldingSocket,
-    observe,
-    open_connection,
+from websockets_closefix._repro.logs import quiet_logger
+from websockets_closefix._repro.peers import (
     peer,
-    quiet_logger,
-    server,
+    reset_on_close,
+    shut_down_and_close,
     silent_client,
     stay_silent,
 )
+from websockets_closefix._repro.scenario import SIDES
+from websockets_closefix._repro.sync.close_race import close_with_caller_held, send_with_reader_held
+from websockets_closefix._repro.sync.ends import open_connection, opened, server
+from websockets_closefix._repro.sync.holding import (
+    HoldingListener,
+    HoldingSocket,
+    logger_that_holds_caller,
+    logger_that_holds_reader,
+)
+from websockets_closefix._repro.sync.observing import observe, reader_exceptions
 
 from ...conftest import affected, not_under_wine
 from ...peers import SignallingSocket, client_context, tls_context, tls_peer
@@ -80,16 +85,16 @@ OPENED = {"client": opened_by_client, "server": opened_by_server}
 
 def close_held(side):
     caller_at_eof = threading.Event()
-    logger = _repro.logger_that_holds_caller(caller_at_eof)
+    logger = logger_that_holds_caller(caller_at_eof)
     with OPENED[side](logger=logger, close_timeout=0.1) as websocket:
-        return _repro.close_held(websocket, caller_at_eof)
+        return close_with_caller_held(websocket, caller_at_eof)
 
 
 def send_torn(side):
     reader_at_eof, caller_done = threading.Event(), threading.Event()
-    logger = _repro.logger_that_holds_reader(reader_at_eof, caller_done)
+    logger = logger_that_holds_reader(reader_at_eof, caller_done)
     with OPENED[side](logger=logger) as websocket:
-        return _repro.send_torn(websocket, reader_at_eof, caller_done)
+        return send_with_reader_held(websocket, reader_at_eof, caller_done)
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -139,7 +144,7 @@ def test_hangs_up_before_it_waits_for_the_mutex(patient):
         closer.start()
         closer.join(5)
         hung = closer.is_alive()
-        _repro.hang_up(websocket.socket)
+        shut_down_and_close(websocket.socket)
         sender.join(5)
         release_peer.set()
     assert not hung
@@ -148,7 +153,7 @@ def test_hangs_up_before_it_waits_for_the_mutex(patient):
 
 
 def test_handler_whose_client_resets_the_connection(repairs):
-    with _repro.opened("server", _repro.reset_on_close) as websocket:
+    with opened("server", reset_on_close) as websocket:
         outcome = observe(websocket, lambda: websocket.recv(timeout=5))
     assert_network_error(outcome.caller, ConnectionResetError)
     assert outcome.reader is None
@@ -192,7 +197,7 @@ def test_other_exceptions_come_through():
 
     with peer(stay_silent) as uri:
         websocket = open_connection(uri, sock=Odd.connected_to(uri), logger=quiet_logger())
-        with _repro.reader_exceptions(websocket.recv_events_thread):
+        with reader_exceptions(websocket.recv_events_thread):
             with pytest.raises(LookupError, match="odd socket"):
                 websocket.close_socket()
             websocket.recv_events_thread.join(5)

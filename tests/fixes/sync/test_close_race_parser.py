@@ -12,14 +12,11 @@ from websockets.protocol import State
 from websockets.streams import StreamReader
 from websockets.sync.client import ClientConnection
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import (
-    HoldingSocket,
-    open_connection,
-    peer,
-    quiet_logger,
-    stay_silent,
-)
+from websockets_closefix._repro.logs import quiet_logger
+from websockets_closefix._repro.peers import peer, shut_down_and_close, stay_silent
+from websockets_closefix._repro.sync.ends import open_connection
+from websockets_closefix._repro.sync.holding import HOLD, HoldingSocket
+from websockets_closefix._repro.sync.observing import reader_exceptions
 
 from ...conftest import affected
 from ..conftest import assert_network_error
@@ -81,12 +78,12 @@ def dying():
         websocket.records = records
         yield websocket, demand
         demand.set()
-        _repro.hang_up(websocket.socket)
+        shut_down_and_close(websocket.socket)
 
 
 def test_dead_parser_hangs_recv_without_the_shim(without_shim, dying):
     websocket, demand = dying
-    with _repro.reader_exceptions(websocket.recv_events_thread) as raised:
+    with reader_exceptions(websocket.recv_events_thread) as raised:
         demand.set()
         with pytest.raises(TimeoutError):
             websocket.recv(timeout=0.5)
@@ -97,7 +94,7 @@ def test_dead_parser_hangs_recv_without_the_shim(without_shim, dying):
 
 def test_dead_parser_is_repaired_in_the_reader_thread(dying, repairs):
     websocket, demand = dying
-    with _repro.reader_exceptions(websocket.recv_events_thread) as raised:
+    with reader_exceptions(websocket.recv_events_thread) as raised:
         demand.set()
         with pytest.raises(ConnectionClosedError) as recv:
             websocket.recv(timeout=5)
@@ -144,7 +141,7 @@ def test_send_raises_connection_closed_from_what_made_it_fail(repairs):
             uri, logger=quiet_logger(), sock=HoldingSocket.connected_to(uri)
         )
         websocket.protocol.parser.close()
-        websocket.socket.torn = True
+        websocket.socket.sendall_fails = True
         with pytest.raises(ConnectionClosedError) as raised:
             websocket.send("lost")
         websocket.recv_events_thread.join(5)
@@ -163,7 +160,7 @@ class TextLogger(logging.Logger):
     def hold(self, record):
         if record.getMessage().startswith("< TEXT"):
             self.parsing.set()
-            self.caller_done.wait(_repro.HOLD)
+            self.caller_done.wait(HOLD)
         return False
 
 
@@ -204,10 +201,10 @@ class TwiceFedReader(StreamReader):
     def feed_eof(self):
         if threading.current_thread() is self.reader_thread:
             self.reader_is_here.set()
-            self.caller_is_here.wait(_repro.HOLD)
+            self.caller_is_here.wait(HOLD)
         else:
             self.caller_is_here.set()
-            self.reader_thread.join(_repro.HOLD)
+            self.reader_thread.join(HOLD)
         super().feed_eof()
 
 

@@ -14,16 +14,12 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
 
 import websockets_closefix
-from websockets_closefix import _repro
-from websockets_closefix._repro import (
-    SIDES,
-    HoldingSocket,
-    open_connection,
-    peer,
-    quiet_logger,
-    stay_silent,
-)
+from websockets_closefix._repro.logs import quiet_logger, tapped_logger
+from websockets_closefix._repro.peers import peer, stay_silent
+from websockets_closefix._repro.scenario import SIDES
 from websockets_closefix._repro.sync.close_race import send
+from websockets_closefix._repro.sync.ends import open_connection
+from websockets_closefix._repro.sync.holding import HoldingSocket, logger_that_holds_reader
 
 from ...conftest import affected
 
@@ -54,7 +50,7 @@ def test_patch_below_that_leaves_the_clean_up_undone(without_shim, repairs):
         with peer(stay_silent) as uri:
             sock = HoldingSocket.connected_to(uri)
             sock.recv_waits_for = caller_done = threading.Event()
-            websocket = open_connection(uri, sock=sock, logger=_repro.tapped_logger(remember))
+            websocket = open_connection(uri, sock=sock, logger=tapped_logger(remember))
             websocket.close_socket()
             caller_done.set()
             with pytest.raises(ConnectionClosedError):
@@ -87,7 +83,7 @@ def time_out_while_the_reader_is_held():
                 "ws://127.0.0.1",
                 sock=sock,
                 open_timeout=0.5,
-                logger=_repro.logger_that_holds_reader(reader_at_eof, caller_done),
+                logger=logger_that_holds_reader(reader_at_eof, caller_done),
                 create_connection=NeverOpened,
             )
         finally:
@@ -125,7 +121,9 @@ def test_connection_opened_before_the_shim_was_applied(without_shim, impatient, 
 OPTIMIZED = """
 import threading
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import peer, stay_silent
+from websockets_closefix._repro.sync.ends import open_connection
+from websockets_closefix._repro.sync.holding import HoldingSocket, logger_that_holds_reader
 
 assert False, "assertions are stripped"
 if SHIM:
@@ -136,10 +134,10 @@ else:
     websockets_closefix.unapply()
 
 reader_at_eof, caller_done = threading.Event(), threading.Event()
-logger = _repro.logger_that_holds_reader(reader_at_eof, caller_done)
-with _repro.peer(_repro.stay_silent) as uri:
-    sock = _repro.HoldingSocket.connected_to(uri)
-    websocket = _repro.open_connection(uri, sock=sock, logger=logger)
+logger = logger_that_holds_reader(reader_at_eof, caller_done)
+with peer(stay_silent) as uri:
+    sock = HoldingSocket.connected_to(uri)
+    websocket = open_connection(uri, sock=sock, logger=logger)
     sock.shutdown_waits_for = reader_at_eof
     try:
         websocket.close_socket()

@@ -8,19 +8,23 @@ ends in is what the releases do that upstream has cured.
 
 from __future__ import annotations
 
+import importlib
 import socket
 import threading
 from types import FunctionType
 
 import pytest
-from websockets.sync import connection as connection_module
 from websockets.sync.connection import Connection
-from websockets.sync.messages import Assembler
 
 import websockets_closefix
-from websockets_closefix import _detect, _patch, _repro
+from websockets_closefix import _detect, _patch
 from websockets_closefix._fixes import fixes_of
-from websockets_closefix._repro import Hangs, observing, scenarios_of
+from websockets_closefix._repro import scenarios_of, waiting
+from websockets_closefix._repro.peers import stay_silent
+from websockets_closefix._repro.scenario import Hangs
+from websockets_closefix._repro.sync import observing
+from websockets_closefix._repro.sync.ends import opened
+from websockets_closefix._repro.sync.observing import observe
 
 from ...conftest import bugs_of_the_release, installed_release
 
@@ -46,7 +50,7 @@ def test_leaks_or_hangs_without_the_shim(scenario, side, without_shim, monkeypat
         pytest.skip("this release doesn't have the bug")
     if scenario.bug == "sync.early_wakeup" and "sync.unread_message" in bugs_of_the_release():
         pytest.skip("close_socket() doesn't wake recv() here: see test_early_wakeup.py")
-    monkeypatch.setattr(observing, "HANG", 1.0)
+    monkeypatch.setattr(waiting, "HANG", 1.0)
     outcome = scenario.end_connection(side)
     assert outcome.leaked
     assert scenario.without_fix in map(type, outcome)
@@ -76,8 +80,7 @@ def methods_of(fix):
 
 
 def module_of(fix):
-    assert fix.module == connection_module.__name__
-    return connection_module
+    return importlib.import_module(fix.module)
 
 
 @every_fix
@@ -116,15 +119,14 @@ def changed_names(owner):
     return {name for name, value in vars(owner).items() if value is not with_shim[name]}
 
 
-@pytest.mark.parametrize("owner", [Connection, Assembler])
+@pytest.mark.parametrize(
+    "owner",
+    {owner: None for fix in FIXES.values() for owner, _ in methods_of(fix)},
+    ids=lambda owner: owner.__name__,
+)
 def test_nothing_changes_but_what_the_bugs_of_the_release_need(owner):
-    needed = {
-        method.partition(".")[2]
-        for fix in OF_THE_RELEASE
-        for method in fix.wrappers
-        if method.startswith(f"{owner.__name__}.")
-    }
-    assert changed_names(owner) == needed & set(vars(owner))
+    wrapped = [method for fix in OF_THE_RELEASE for method in methods_of(fix)]
+    assert changed_names(owner) == {name for each, name in wrapped if each is owner}
 
 
 def test_send_and_ping_are_the_same_function_objects_everywhere():
@@ -135,10 +137,10 @@ def test_send_and_ping_are_the_same_function_objects_everywhere():
 
 def test_observe_tells_of_a_reader_thread_that_hangs_alone(monkeypatch):
     """That the caller comes back doesn't mean that everything has ended."""
-    monkeypatch.setattr(observing, "HANG", 0.2)
+    monkeypatch.setattr(waiting, "HANG", 0.2)
     monkeypatch.setattr(observing, "PATIENCE", 0.2)
     released = threading.Event()
-    with _repro.opened("client", _repro.stay_silent) as websocket:
+    with opened("client", stay_silent) as websocket:
         reader = websocket.recv_events_thread
 
         def close():
@@ -148,8 +150,7 @@ def test_observe_tells_of_a_reader_thread_that_hangs_alone(monkeypatch):
 
         websocket.recv_events_thread = threading.Thread(target=released.wait, args=(5,))
         websocket.recv_events_thread.start()
-        outcome = _repro.observe(websocket, close)
+        outcome = observe(websocket, close)
         released.set()
     assert outcome.caller is None
     assert type(outcome.reader) is Hangs
-    assert outcome.hangs

@@ -11,10 +11,12 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.sync.connection import Connection
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import opened, stay_silent
-from websockets_closefix._repro.holding import at_eof, in_reader
-from websockets_closefix._repro.sync import early_wakeup
+from websockets_closefix._repro.logs import tapped_logger
+from websockets_closefix._repro.peers import stay_silent
+from websockets_closefix._repro.sync import early_wakeup, ends
+from websockets_closefix._repro.sync.ends import opened
+from websockets_closefix._repro.sync.holding import at_eof, in_reader
+from websockets_closefix._repro.sync.observing import observe
 
 from ...conftest import bugs_of_the_release, has_bug
 
@@ -51,7 +53,7 @@ def test_repair_is_counted_and_logged_where_the_connection_logs(receive, repairs
             logged.append(record.getMessage())
         return False
 
-    monkeypatch.setattr(_repro.ends, "quiet_logger", lambda: _repro.tapped_logger(remember))
+    monkeypatch.setattr(ends, "quiet_logger", lambda: tapped_logger(remember))
     assert type(receive("client").caller) is ConnectionClosedError
     assert repairs() == 1
     assert [line for line in logged if "issue 1449" in line]
@@ -73,7 +75,7 @@ def test_recv_streaming_can_be_abandoned():
         frames = websocket.recv_streaming()
         assert next(frames) == "one"
         frames.close()
-        assert _repro.observe(websocket, websocket.close) == (None, None)
+        assert observe(websocket, websocket.close) == (None, None)
 
 
 def test_wrong_arguments_are_refused_at_once():
@@ -126,9 +128,9 @@ def test_reader_thread_does_not_wait_for_itself():
                 raised.append(exc)
         return False
 
-    logger = _repro.tapped_logger(receive_at_eof)
+    logger = tapped_logger(receive_at_eof)
     with opened("client", stay_silent, logger=logger) as websocket:
-        _repro.observe(websocket, websocket.close_socket)
+        observe(websocket, websocket.close_socket)
         assert websocket.protocol.state is State.CLOSED
     assert {type(exc) for exc in raised} == {ConnectionClosedError}
 
@@ -141,7 +143,6 @@ def test_called_through_the_class():
 OPTIMIZED = """
 import threading
 import websockets_closefix
-from websockets_closefix import _repro
 from websockets_closefix._repro.sync import early_wakeup
 
 if not SHIM:

@@ -16,8 +16,10 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 import websockets_closefix._fixes
-from websockets_closefix import _repro
-from websockets_closefix._repro import opened, quiet_logger, server, stay_silent
+from websockets_closefix._repro.logs import quiet_logger
+from websockets_closefix._repro.peers import shut_down_and_close, stay_silent
+from websockets_closefix._repro.sync.ends import opened, server
+from websockets_closefix._repro.sync.observing import observe
 
 from ...conftest import bugs_of_the_release, has_bug, needs_alarm, needs_fork
 
@@ -65,7 +67,7 @@ def test_home_made_cure_over_ours(patient, repairs):
     Connection.close_socket = close_socket
     try:
         with opened("client", stay_silent, close_timeout=0.1) as websocket:
-            assert _repro.observe(websocket, websocket.close) == (None, None)
+            assert observe(websocket, websocket.close) == (None, None)
             assert websocket.protocol.state is State.CLOSED
     finally:
         Connection.close_socket = ours
@@ -77,7 +79,8 @@ def test_home_made_cure_over_ours(patient, repairs):
 FORK = """
 import os, select, signal, threading
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import stay_silent
+from websockets_closefix._repro.sync.ends import opened
 
 locked, done = threading.Event(), threading.Event()
 
@@ -86,7 +89,7 @@ def hold(websocket):
         locked.set()
         done.wait(20)
 
-with _repro.opened("client", _repro.stay_silent) as websocket:
+with opened("client", stay_silent) as websocket:
     holder = threading.Thread(target=hold, args=(websocket,))
     holder.start()
     locked.wait(5)
@@ -161,7 +164,7 @@ def test_interrupt_at_any_line_leaves_the_mutex_free():
         with opened("client", stay_silent) as websocket:
             with interrupt, contextlib.suppress(TimeLimit):
                 websocket.close_socket()
-            _repro.hang_up(websocket.socket)
+            shut_down_and_close(websocket.socket)
             assert websocket.protocol_mutex.acquire(timeout=5), f"at line event {number}"
             websocket.protocol_mutex.release()
         if not interrupt.struck:
@@ -172,7 +175,8 @@ def test_interrupt_at_any_line_leaves_the_mutex_free():
 SIGNALS = """
 import random, signal
 import websockets_closefix
-from websockets_closefix import _repro
+from websockets_closefix._repro.peers import shut_down_and_close, stay_silent
+from websockets_closefix._repro.sync.ends import opened
 
 class TimeLimit(Exception):
     pass
@@ -184,7 +188,7 @@ signal.signal(signal.SIGALRM, on_alarm)
 random.seed(7)
 interrupted = stuck = 0
 for _ in range(300):
-    with _repro.opened("client", _repro.stay_silent) as websocket:
+    with opened("client", stay_silent) as websocket:
         try:
             signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 3e-4))
             websocket.close_socket()
@@ -193,7 +197,7 @@ for _ in range(300):
             interrupted += 1
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        _repro.hang_up(websocket.socket)
+        shut_down_and_close(websocket.socket)
         if websocket.protocol_mutex.acquire(timeout=5):
             websocket.protocol_mutex.release()
         else:

@@ -7,9 +7,12 @@ import threading
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from websockets_closefix import _detect, _repro
-from websockets_closefix._repro import opened, wait_until
-from websockets_closefix._repro.peers import messages
+from websockets_closefix import _detect
+from websockets_closefix._repro.logs import quiet_logger
+from websockets_closefix._repro.peers import messages, silent_client, stay_silent
+from websockets_closefix._repro.sync.ends import opened, server
+from websockets_closefix._repro.sync.observing import observe
+from websockets_closefix._repro.waiting import wait_until
 
 from ...conftest import installed_release
 
@@ -23,7 +26,7 @@ MAX_QUEUE = 3
 
 def send_messages(sock):
     sock.sendall(messages(2 * MAX_QUEUE, mask=False))
-    _repro.stay_silent(sock)
+    stay_silent(sock)
 
 
 def receive_all(websocket, received):
@@ -35,7 +38,7 @@ def receive_all(websocket, received):
 def test_messages_that_were_taken_in_can_be_read_after_close():
     with opened("client", send_messages, close_timeout=0.1, max_queue=MAX_QUEUE) as websocket:
         wait_until(lambda: websocket.recv_messages.paused)
-        assert _repro.observe(websocket, websocket.close) == (None, None)
+        assert observe(websocket, websocket.close) == (None, None)
         received = []
         with pytest.raises(ConnectionClosed) as raised:
             receive_all(websocket, received)
@@ -50,7 +53,7 @@ def test_messages_that_are_read_are_taken_in_as_ever():
         received = [websocket.recv(timeout=5) for _ in range(2 * MAX_QUEUE)]
         assert received == ["tick"] * 2 * MAX_QUEUE
         assert not websocket.recv_messages.paused
-        assert _repro.observe(websocket, websocket.close) == (None, None)
+        assert observe(websocket, websocket.close) == (None, None)
 
 
 def test_handler_that_returns_with_messages_unread():
@@ -61,10 +64,8 @@ def test_handler_that_returns_with_messages_unread():
         threads.append(threading.current_thread())
         wait_until(lambda: websocket.recv_messages.paused)
 
-    serving = _repro.server(
-        handle, close_timeout=0.1, max_queue=MAX_QUEUE, logger=_repro.quiet_logger()
-    )
-    with serving as uri, _repro.silent_client(uri) as sock:
+    serving = server(handle, close_timeout=0.1, max_queue=MAX_QUEUE, logger=quiet_logger())
+    with serving as uri, silent_client(uri) as sock:
         sock.sendall(messages(2 * MAX_QUEUE, mask=True))
         wait_until(lambda: threads)
         threads[0].join(5)

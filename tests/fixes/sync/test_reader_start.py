@@ -10,8 +10,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import open_connection, quiet_logger
+from websockets_closefix._repro.logs import quiet_logger
+from websockets_closefix._repro.peers import reset_on_close, stay_silent
+from websockets_closefix._repro.sync.ends import open_connection, opened
+from websockets_closefix._repro.sync.observing import observe
 from websockets_closefix._repro.sync.reader_start import SlowToInit
 
 from ...conftest import has_bug
@@ -50,7 +52,7 @@ def connect_to_reset(connection_class):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sock = socket.create_connection(listener.getsockname())
         peer = listener.accept()[0]
-        _repro.reset_on_close(peer)
+        reset_on_close(peer)
         peer.close()
         open_connection(
             "ws://127.0.0.1", sock=sock, create_connection=connection_class, logger=quiet_logger()
@@ -84,13 +86,13 @@ def test_init_that_was_interrupted_is_given_up(monkeypatch):
 
 def test_first_error_stays():
     """As websockets has it: what is noted first tells why the connection was lost."""
-    with _repro.opened("client", _repro.stay_silent, close_timeout=0.1) as websocket:
+    with opened("client", stay_silent, close_timeout=0.1) as websocket:
         first = OSError("first")
         note = getattr(websocket, "set_recv_exc", None) or websocket.set_recv_events_exc
         with websocket.protocol_mutex:
             note(first)
             note(OSError("second"))
-        assert _repro.observe(websocket, websocket.close) == (None, None)
+        assert observe(websocket, websocket.close) == (None, None)
         with pytest.raises(ConnectionClosed) as raised:
             websocket.recv()
     assert raised.value.__cause__ is first

@@ -7,9 +7,11 @@ import threading
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from websockets_closefix import _repro
-from websockets_closefix._repro import opened, wait_until
-from websockets_closefix._repro.peers import messages
+from websockets_closefix._repro.logs import quiet_logger, tapped_logger
+from websockets_closefix._repro.peers import messages, silent_client, stay_silent
+from websockets_closefix._repro.sync.ends import opened, server
+from websockets_closefix._repro.sync.observing import observe
+from websockets_closefix._repro.waiting import wait_until
 
 from ...conftest import has_bug
 
@@ -18,7 +20,7 @@ pytestmark = has_bug("sync.unread_message")
 
 def three_messages(sock):
     sock.sendall(messages(3, mask=False))
-    _repro.stay_silent(sock)
+    stay_silent(sock)
 
 
 def test_unread_messages_are_lost_and_recv_says_so():
@@ -26,7 +28,7 @@ def test_unread_messages_are_lost_and_recv_says_so():
     with opened("client", three_messages, close_timeout=0.1) as websocket:
         assert websocket.recv(timeout=5) == "tick"
         wait_until(lambda: websocket.recv_messages.put_in_progress)
-        assert _repro.observe(websocket, websocket.close) == (None, None)
+        assert observe(websocket, websocket.close) == (None, None)
         with pytest.raises(ConnectionClosed) as raised:
             websocket.recv()
     assert type(raised.value.__cause__) is TimeoutError
@@ -40,8 +42,8 @@ def test_handler_that_returns_with_a_message_unread():
         threads.append(threading.current_thread())
         wait_until(lambda: websocket.recv_messages.put_in_progress)
 
-    serving = _repro.server(handle, close_timeout=0.1, logger=_repro.quiet_logger())
-    with serving as uri, _repro.silent_client(uri) as sock:
+    serving = server(handle, close_timeout=0.1, logger=quiet_logger())
+    with serving as uri, silent_client(uri) as sock:
         sock.sendall(messages(1, mask=True))
         wait_until(lambda: threads)
         threads[0].join(5)
@@ -56,7 +58,7 @@ def test_other_eof_errors_are_still_internal_errors():
     def send_message(sock):
         message_may_come.wait(5)
         sock.sendall(messages(1, mask=False))
-        _repro.stay_silent(sock)
+        stay_silent(sock)
 
     def remember(record):
         logged.append(record.getMessage())
@@ -65,7 +67,7 @@ def test_other_eof_errors_are_still_internal_errors():
     def put(frame):
         raise EOFError("not of the queue")
 
-    with opened("client", send_message, logger=_repro.tapped_logger(remember)) as websocket:
+    with opened("client", send_message, logger=tapped_logger(remember)) as websocket:
         websocket.recv_messages.put = put
         message_may_come.set()
         websocket.recv_events_thread.join(5)

@@ -25,8 +25,17 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 sys.path.append(str(Path(__file__).parents[3] / "websockets_closefix"))
-import _repro
-from _repro.observing import PATIENCE, is_waiting_for_recv, wait_until
+from _repro import peers
+from _repro.peers import stay_silent
+from _repro.scenario import Hangs, Outcome
+from _repro.sync.holding import (
+    HOLD,
+    HoldingSocket,
+    logger_that_holds_caller,
+    logger_that_holds_reader,
+)
+from _repro.sync.observing import is_waiting_for_recv, observe, thread_exceptions
+from _repro.waiting import PATIENCE, wait_until
 
 CLOSE_TIMEOUT = 0.1
 """Seconds that websockets gives a peer that doesn't answer the close frame; no SDK lets us say."""
@@ -42,7 +51,7 @@ logger = logging.getLogger("websockets.client")
 
 def holding_connection(*args: Any, **kwargs: Any) -> socket.socket:
     """Connect a socket that can hold a thread."""
-    return _repro.HoldingSocket(fileno=create_connection(*args, **kwargs).detach())
+    return HoldingSocket(fileno=create_connection(*args, **kwargs).detach())
 
 
 def remember_connection(record: Any) -> bool:
@@ -66,7 +75,7 @@ def connection() -> Any:
     return websocket
 
 
-def overtaken_in_send(send: Act) -> _repro.Outcome:
+def overtaken_in_send(send: Act) -> Outcome:
     """Issue 1558: a send through a torn socket, the reader thread closing at the same time."""
     reader_at_eof, caller_done = threading.Event(), threading.Event()
 
@@ -77,43 +86,43 @@ def overtaken_in_send(send: Act) -> _repro.Outcome:
             caller_done.set()
 
     websocket = connection()
-    logger.filters[:0] = _repro.logger_that_holds_reader(reader_at_eof, caller_done).filters
+    logger.filters[:0] = logger_that_holds_reader(reader_at_eof, caller_done).filters
     websocket.socket.shutdown_waits_for = reader_at_eof
-    websocket.socket.torn = True
-    return _repro.observe(websocket, send_and_say_so)
+    websocket.socket.sendall_fails = True
+    return observe(websocket, send_and_say_so)
 
 
-def overtaken_in_close(close: Act) -> _repro.Outcome:
+def overtaken_in_close(close: Act) -> Outcome:
     """Issue 1558: a close that the peer doesn't answer, the reader thread closing too."""
     caller_at_eof = threading.Event()
     websocket = connection()
-    logger.filters[:0] = _repro.logger_that_holds_caller(caller_at_eof).filters
+    logger.filters[:0] = logger_that_holds_caller(caller_at_eof).filters
     websocket.socket.recv_waits_for = caller_at_eof
-    return _repro.observe(websocket, close)
+    return observe(websocket, close)
 
 
-def torn_while_receiving(send: Act, *receive: Act) -> _repro.Outcome:
+def torn_while_receiving(send: Act, *receive: Act) -> Outcome:
     """Issue 1449: a send through a torn socket while another thread waits in ``recv()``."""
     websocket = connection()
 
     def send_torn() -> None:
         wait_until(lambda: websocket.recv_messages.get_in_progress)
         websocket.socket.recv_waits_for = threading.Event()  # in vain, so that recv() is faster
-        websocket.socket.torn = True
+        websocket.socket.sendall_fails = True
         send()
         websocket.recv_events_thread.join(PATIENCE)  # an SDK may leave it to a thread to send
 
-    return _repro.observe(websocket, *receive, send_torn)
+    return observe(websocket, *receive, send_torn)
 
 
-def left_unread(close: Act) -> _repro.Outcome:
+def left_unread(close: Act) -> Outcome:
     """Issues 1336 and 1555: a close while the reader thread waits for messages to be read."""
     websocket = connection()
     wait_until(lambda: is_waiting_for_recv(websocket))
-    return _repro.observe(websocket, close)
+    return observe(websocket, close)
 
 
-def with_ping_pending(close: Act) -> _repro.Outcome:
+def with_ping_pending(close: Act) -> Outcome:
     """Issue 1662: a close after keepalive's ping, the reader thread closing at the same time."""
     websocket = connection()
     waiter = websocket.ping(ack_on_close=True)  # as keepalive does every 20 s
@@ -124,10 +133,10 @@ def with_ping_pending(close: Act) -> _repro.Outcome:
         if not is_held.is_set():
             is_held.set()
             with contextlib.suppress(TimeoutError):
-                wait_until(lambda: not websocket.pong_waiters, _repro.HOLD)
+                wait_until(lambda: not websocket.pong_waiters, HOLD)
 
     waiter.set = set_and_hold
-    return _repro.observe(websocket, close)
+    return observe(websocket, close)
 
 
 @contextlib.contextmanager
@@ -137,9 +146,9 @@ def peer(*messages: object) -> Iterator[str]:
 
     def send_and_stay_silent(sock: socket.socket) -> None:
         sock.sendall(data)
-        _repro.stay_silent(sock)
+        stay_silent(sock)
 
-    with _repro.peer(send_and_stay_silent) as uri:
+    with peers.peer(send_and_stay_silent) as uri:
         yield uri
 
 
@@ -150,12 +159,12 @@ def frame(message: object) -> Frame:
     return Frame(Opcode.TEXT, json.dumps(message).encode())
 
 
-def report(*scenarios: Callable[[], _repro.Outcome]) -> None:
+def report(*scenarios: Callable[[], Outcome]) -> None:
     """Run each scenario and print, in JSON, its name, whether it ends well, and in what."""
     for scenario in scenarios:
         opened.clear()
         logger.filters[:] = [remember_connection]
-        with _repro.thread_exceptions(lambda thread: True) as raised_elsewhere:
+        with thread_exceptions(lambda thread: True) as raised_elsewhere:
             outcome = scenario()
         raised = {
             "caller": outcome.caller,
@@ -170,7 +179,7 @@ def report(*scenarios: Callable[[], _repro.Outcome]) -> None:
 
 def describe(exc: BaseException) -> str:
     """Name an exception, and what an SDK made it of."""
-    if isinstance(exc, _repro.Hangs):
+    if isinstance(exc, Hangs):
         return "hangs"
     cause = exc.__cause__
     is_of_the_sdk = cause is not None and not isinstance(exc, ConnectionClosed)

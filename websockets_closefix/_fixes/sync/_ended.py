@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._state import count_repair
+from .unread_dropped import is_ending
 
 if TYPE_CHECKING:
     from websockets.sync.connection import Connection
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
 def is_closed(connection: Connection) -> bool:
     """Tell whether ``close_socket`` has done all it promises; without the assertion under -O."""
-    return connection.protocol.state.name == "CLOSED" and connection.recv_messages.closed
+    messages = connection.recv_messages
+    return connection.protocol.state.name == "CLOSED" and (messages.closed or is_ending(messages))
 
 
 def force_closed(connection: Connection) -> None:

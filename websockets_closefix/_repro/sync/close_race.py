@@ -1,8 +1,8 @@
 """
 websockets 13.1, 14.0 and 14.1: two threads close at once, and one overtakes the other.
 
-A thread is held between the two lines of ``close_socket`` that ought to be one; whoever comes
-second meets the assertion.
+A thread is held between the two lines of ``close_socket`` that ought to be one; the second thread
+meets the assertion.
 
 """
 
@@ -13,11 +13,11 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosedError
 
-from ..ends import open_connection, opened
-from ..holding import HoldingSocket, logger_that_holds_caller, logger_that_holds_reader
-from ..observing import Outcome, observe
 from ..peers import stay_silent
-from ..scenario import Scenario
+from ..scenario import Outcome, Scenario
+from .ends import opened
+from .holding import logger_that_holds_caller, logger_that_holds_reader
+from .observing import observe
 
 
 def close(side: str) -> Outcome:
@@ -25,7 +25,13 @@ def close(side: str) -> Outcome:
     caller_at_eof = threading.Event()
     logger = logger_that_holds_caller(caller_at_eof)
     with opened(side, stay_silent, logger=logger, close_timeout=0.1) as websocket:
-        return close_held(websocket, caller_at_eof)
+        return close_with_caller_held(websocket, caller_at_eof)
+
+
+def close_with_caller_held(websocket: Any, caller_at_eof: threading.Event) -> Outcome:
+    """Close; the caller is held when the stream has ended but the state isn't CLOSED yet."""
+    websocket.socket.recv_waits_for = caller_at_eof
+    return observe(websocket, websocket.close)
 
 
 def send(side: str) -> Outcome:
@@ -33,37 +39,16 @@ def send(side: str) -> Outcome:
     reader_at_eof, caller_done = threading.Event(), threading.Event()
     logger = logger_that_holds_reader(reader_at_eof, caller_done)
     with opened(side, stay_silent, logger=logger) as websocket:
-        return send_torn(websocket, reader_at_eof, caller_done)
+        return send_with_reader_held(websocket, reader_at_eof, caller_done)
 
 
-def reader_held(uri: str) -> Outcome:
-    """As :func:`send`, connecting to a silent peer that is there already."""
-    reader_at_eof, caller_done = threading.Event(), threading.Event()
-    logger = logger_that_holds_reader(reader_at_eof, caller_done)
-    websocket = open_connection(uri, logger=logger, sock=HoldingSocket.connected_to(uri))
-    return send_torn(websocket, reader_at_eof, caller_done)
-
-
-def close_held(websocket: Any, caller_at_eof: threading.Event) -> Outcome:
-    """
-    Close, the caller being the first to come to the end of the stream.
-
-    ``close()`` gives a silent peer up and is held, inside ``receive_eof()``, when the stream has
-    ended but the state isn't CLOSED yet; meanwhile the reader thread closes the socket too.
-
-    """
-    websocket.socket.recv_waits_for = caller_at_eof
-    return observe(websocket, websocket.close)
-
-
-def send_torn(
+def send_with_reader_held(
     websocket: Any, reader_at_eof: threading.Event, caller_done: threading.Event
 ) -> Outcome:
     """
-    Send through a socket that is torn, once the reader thread is at the end of the stream.
+    Fail to send, which shuts the socket down and wakes the reader thread.
 
-    ``send()`` fails and hangs the socket up, which wakes the reader thread; that one is held when
-    the stream has ended but the state isn't CLOSED yet; meanwhile the caller closes the socket.
+    That one is held when the stream has ended but the state isn't CLOSED yet.
 
     """
 
@@ -74,7 +59,7 @@ def send_torn(
             caller_done.set()
 
     websocket.socket.shutdown_waits_for = reader_at_eof
-    websocket.socket.torn = True
+    websocket.socket.sendall_fails = True
     return observe(websocket, send)
 
 

@@ -7,30 +7,17 @@ The reader thread is held where it learns that the stream has ended, until ``rec
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any, Callable
 
 from websockets.exceptions import ConnectionClosedError
 
-from ..ends import opened
-from ..observing import Outcome, observe, wait_until
 from ..peers import stay_silent
-from ..scenario import Scenario
-
-
-def recv(side: str) -> Outcome:
-    """Wait in ``recv()`` while another thread closes."""
-    return close_while(side, lambda websocket: websocket.recv())
-
-
-def recv_streaming(side: str) -> Outcome:
-    """Wait in ``recv_streaming()`` while another thread closes."""
-    return close_while(side, lambda websocket: list(websocket.recv_streaming()))
-
-
-def iterate(side: str) -> Outcome:
-    """Wait for the next message of an iteration while another thread closes."""
-    return close_while(side, list)
+from ..scenario import Outcome, Scenario
+from ..waiting import wait_until
+from .ends import opened
+from .observing import observe
 
 
 def close_while(side: str, receive: Callable[[Any], object]) -> Outcome:
@@ -52,18 +39,20 @@ def close_while(side: str, receive: Callable[[Any], object]) -> Outcome:
         return observe(websocket, receive_until_closed, close)
 
 
+recv, recv_streaming, iterate = (
+    functools.partial(close_while, receive=receive)
+    for receive in (lambda ws: ws.recv(), lambda ws: list(ws.recv_streaming()), list)
+)
+ways = {"recv()": recv, "recv_streaming()": recv_streaming, "iteration": iterate}
+
 SCENARIOS = tuple(
     Scenario(
         "sync.early_wakeup",
         f"{name}, another thread closes",
-        receive,
+        end_connection,
         AssertionError,
         ConnectionClosedError,
         (TimeoutError,),
     )
-    for name, receive in (
-        ("recv()", recv),
-        ("recv_streaming()", recv_streaming),
-        ("iteration", iterate),
-    )
+    for name, end_connection in ways.items()
 )

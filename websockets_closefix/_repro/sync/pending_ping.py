@@ -10,28 +10,25 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from .. import holding
-from ..ends import opened
-from ..observing import Outcome, observe, wait_until
-from ..ordinary import ping
 from ..peers import stay_silent
-from ..scenario import Scenario
+from ..scenario import Outcome, Scenario
+from ..waiting import wait_until
+from . import holding
+from .ends import opened
+from .observing import observe
 
 
 def close(side: str) -> Outcome:
-    """Close while a ping is pending."""
+    """Close while a ping is pending, sent as keepalive does."""
     with opened(side, stay_silent, close_timeout=0.1) as websocket:
-        waiter = ping(websocket)
+        waiter = websocket.ping(ack_on_close=True)
         set_waiter = waiter.set
-        is_first = True
 
         def set_and_hold() -> None:
-            nonlocal is_first
+            waiter.set = set_waiter  # the second thread isn't held
             set_waiter()
-            if is_first:
-                is_first = False
-                with contextlib.suppress(TimeoutError):
-                    wait_until(lambda: not pending_pings(websocket), holding.HOLD)
+            with contextlib.suppress(TimeoutError):
+                wait_until(lambda: not pending_pings(websocket), holding.HOLD)
 
         waiter.set = set_and_hold
         return observe(websocket, websocket.close)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import Any, NamedTuple
+from typing import Any, Callable
 
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake
 from websockets.sync.client import ClientConnection
 from websockets.sync.server import ServerConnection
 
-from .. import holding
-from ..ends import open_connection, server
-from ..holding import quiet_logger
-from ..observing import Caller, Hangs, Outcome, ends, free, thread_exceptions, wait_until
+from ..logs import quiet_logger
 from ..peers import reset_on_close
-from ..scenario import Scenario
+from ..scenario import Hangs, Outcome, Scenario
+from ..waiting import wait_until
+from . import holding
+from .ends import open_connection, server
+from .observing import Caller, free, has_ended, thread_exceptions
 
 
 class OpeningOutcome(Outcome):
@@ -30,16 +31,9 @@ class OpeningOutcome(Outcome):
 
     @property
     def leaked(self) -> bool:
-        """Whether it is anything but what ``connect()`` raises when nobody wants to talk to it."""
+        """Whether it is anything but what ``connect()`` raises when a peer turns it away."""
         turned_away = (ConnectionClosed, InvalidHandshake, EOFError, OSError, type(None))
         return not isinstance(self.caller, turned_away) or self.reader is not None
-
-
-class Opening(NamedTuple):
-    """A connection that is being opened, and the thread that does it."""
-
-    websocket: Any
-    thread: threading.Thread
 
 
 class SlowToInit:
@@ -55,76 +49,64 @@ class SlowToInit:
         super().__setattr__(name, value)
 
 
-def reset_while_opening(side: str) -> Outcome:
-    """Reset a connection before the opening handshake."""
-    openings: list[Opening] = []
-    base, open_end = {
-        "client": (ClientConnection, connect_to_reset),
-        "server": (ServerConnection, serve_reset),
-    }[side]
+def connect(_: str) -> Outcome:
+    """Connect to a peer that has reset the connection already."""
 
-    class Connection(SlowToInit, base):  # type: ignore[valid-type, misc]
+    def open_client(listener: socket.socket, _: object, **kwargs: Any) -> None:
+        sock = socket.create_connection(listener.getsockname())
+        reset(listener.accept()[0])
+        open_connection("ws://127.0.0.1", sock=sock, **kwargs)
+
+    return open_slowly(ClientConnection, open_client)
+
+
+def accept(_: str) -> Outcome:
+    """Serve a client that resets the connection at once; nothing is raised where it is served."""
+
+    def open_server(listener: socket.socket, opening: dict[Any, Any], **kwargs: Any) -> None:
+        with server(lambda websocket: None, sock=listener, **kwargs):
+            reset(socket.create_connection(listener.getsockname()))
+            wait_until(lambda: opening)
+            next(iter(opening.values())).join()
+
+    return open_slowly(ServerConnection, open_server)
+
+
+def reset(sock: socket.socket) -> None:
+    """Reset a connection."""
+    reset_on_close(sock)
+    sock.close()
+
+
+def open_slowly(base: Any, open_end: Callable[..., None]) -> Outcome:
+    """Open a connection whose ``__init__`` is overtaken."""
+    opening: dict[Any, threading.Thread] = {}  # connections, and the threads that open them
+
+    class Connection(SlowToInit, base):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            openings.append(Opening(self, threading.current_thread()))
+            opening[self] = threading.current_thread()
             super().__init__(*args, **kwargs)
 
-    def is_reader(thread: threading.Thread | None) -> bool:
-        return any(thread is opening.websocket.recv_events_thread for opening in openings)
+    def open_one() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            open_end(listener, opening, create_connection=Connection, logger=quiet_logger())
 
-    caller = Caller(lambda: open_end(Connection, openings))
-    with thread_exceptions(is_reader) as raised:
+    caller = Caller(open_one)
+    with thread_exceptions(lambda it: it in [ws.recv_events_thread for ws in opening]) as raised:
         caller.start()
-        hangs = not ends(caller)
-        for opening in openings:
-            free(opening.websocket)
+        hangs = not has_ended(caller)
+        for websocket in opening:
+            free(websocket)
         caller.join()
     return OpeningOutcome(Hangs() if hangs else caller.raised, next(iter(raised), None))
 
 
-def connect_to_reset(connection_class: type, _: list[Opening]) -> None:
-    """Connect to a peer that has reset the connection already."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        sock = socket.create_connection(listener.getsockname())
-        accepted = listener.accept()[0]
-        reset_on_close(accepted)
-        accepted.close()
-        open_connection(
-            "ws://127.0.0.1", sock=sock, create_connection=connection_class, logger=quiet_logger()
-        )
-
-
-def serve_reset(connection_class: type, openings: list[Opening]) -> None:
-    """Serve a client that resets the connection; of that, nobody is told."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = server(
-            lambda websocket: None,
-            sock=listener,
-            create_connection=connection_class,
-            logger=quiet_logger(),
-        )
-        with serving:
-            sock = socket.create_connection(listener.getsockname())
-            reset_on_close(sock)
-            sock.close()
-            wait_until(lambda: openings)
-            openings[0].thread.join()
-
-
+ENDS = ConnectionClosedError, (BrokenPipeError, ConnectionResetError, type(None))
 SCENARIOS = (
     Scenario(
-        "sync.reader_start",
-        "reset while connecting",
-        reset_while_opening,
-        AttributeError,
-        ConnectionClosedError,
-        (BrokenPipeError, ConnectionResetError, type(None)),
-        sides=("client",),
+        "sync.reader_start", "reset while connecting", connect, AttributeError, *ENDS, ("client",)
     ),
     Scenario(
-        "sync.reader_start",
-        "reset while accepting",
-        reset_while_opening,
-        AttributeError,
-        sides=("server",),
+        "sync.reader_start", "reset while accepting", accept, AttributeError, sides=("server",)
     ),
 )

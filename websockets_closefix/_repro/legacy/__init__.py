@@ -1,0 +1,1 @@
+"""Reproduces the bugs of ``websockets.legacy``."""
