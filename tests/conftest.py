@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -106,3 +108,16 @@ has_some = pytest.mark.skipif(not bugs_of_the_release(), reason="this release ha
 has_none = pytest.mark.skipif(bool(bugs_of_the_release()), reason="this release has bugs")
 
 affected = has_bug("sync.close_race")
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork()")
+needs_alarm = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows has no SIGALRM")
+
+
+def is_wine():
+    return sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+
+
+not_under_wine = pytest.mark.skipif(
+    is_wine(),
+    reason="Wine 8 leaves a thread in sendall() whose socket is closed; Windows doesn't",
+)

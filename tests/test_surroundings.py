@@ -19,7 +19,7 @@ from websockets_closefix._repro.sync.ends import open_connection
 from websockets_closefix._repro.sync.observing import observe
 
 from .builds import write_build
-from .conftest import ROOT, affected, installed_release
+from .conftest import ROOT, affected, installed_release, needs_fork
 from .environments import run
 
 pytestmark = affected
@@ -54,7 +54,7 @@ def test_without_site():
     assert python_prints("-S", "-c", f"{path}{MEET_THE_RACE}\nmeet_the_race()") == [CURED]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork()")
+@needs_fork
 def test_fork(python):
     result = python(
         f"{MEET_THE_RACE}\n"
@@ -194,7 +194,7 @@ def test_gevent(python):
     assert result.stdout.splitlines() == [CURED]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork()")
+@needs_fork
 def test_fork_while_another_thread_is_being_repaired(python):
     """The child can be repaired, and switched off, all the same."""
     result = python(

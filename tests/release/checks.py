@@ -13,7 +13,8 @@ VERSION_FILE = Path("websockets_closefix", "__init__.py")
 def refusals(checkout: Path) -> list[str]:
     """Return why a checkout must not be published."""
     changelog = (checkout / "CHANGELOG.md").read_text(encoding="utf-8")
-    return uncommitted(checkout) + undated(changelog, version(checkout))
+    pyproject = (checkout / "pyproject.toml").read_text(encoding="utf-8")
+    return uncommitted(checkout) + undated(changelog, version(checkout)) + homeless(pyproject)
 
 
 def uncommitted(checkout: Path) -> list[str]:
@@ -40,6 +41,14 @@ def undated(changelog: str, version: str) -> list[str]:
     if not any(is_date(entry.partition(" - ")[2]) for entry in entries):
         return [f"CHANGELOG.md's entry for {version} has no date: write {wanted}"]
     return []
+
+
+def homeless(pyproject: str) -> list[str]:
+    """Refuse a project that names no address of its own, where its users could report a bug."""
+    urls = pyproject.partition("\n[project.urls]\n")[2].partition("\n[")[0]
+    if re.search(r"^(Homepage|Repository|Source) = ", urls, re.MULTILINE):
+        return []
+    return ["pyproject.toml's [project.urls] has no address of the project's own: add Repository"]
 
 
 def is_date(text: str) -> bool:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
 import pytest
 
+from ..conftest import ROOT
 from . import checks
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -20,6 +22,15 @@ CHANGELOG = """# Changelog
 ## 1.0.0 - soon
 """
 
+PYPROJECT = """
+[project.urls]
+"Upstream issue 1558" = "https://example.com/upstream/1558"
+
+Repository = "https://example.com/project"
+
+[project.scripts]
+"""
+
 
 @pytest.fixture
 def checkout(tmp_path):
@@ -27,6 +38,7 @@ def checkout(tmp_path):
     (tmp_path / checks.VERSION_FILE).parent.mkdir()
     (tmp_path / checks.VERSION_FILE).write_text('"""Docstring."""\n\n__version__ = "1.2.0"\n')
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
@@ -71,3 +83,28 @@ def test_the_changelog(version, reason):
     reasons = checks.undated(CHANGELOG, version)
     assert len(reasons) == (reason is not None)
     assert not reasons or (reason in reasons[0] and f"'## {version} - YYYY-MM-DD'" in reasons[0])
+
+
+@pytest.mark.parametrize(
+    "pyproject",
+    [
+        PYPROJECT.replace("Repository", "Documentation"),
+        PYPROJECT.replace("\nRepository", "\n[tool.other]\nRepository"),
+        "",
+    ],
+)
+def test_no_address_of_its_own(pyproject):
+    [reason] = checks.homeless(pyproject)
+    assert "[project.urls]" in reason
+
+
+def test_names_of_sessions():
+    """Every session of nox that a page or a workflow names exists."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob(".github/**/*.*")]
+    named = {
+        name
+        for page in pages
+        for name in re.findall(r"nox -(?:s|-session) \"?(\w+)", page.read_text(encoding="utf-8"))
+    }
+    sessions = re.findall(r"^def (\w+)\(session: nox", (ROOT / "noxfile.py").read_text(), re.M)
+    assert named - set(sessions) == set()

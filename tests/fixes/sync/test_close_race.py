@@ -41,7 +41,7 @@ from websockets_closefix._repro.sync.holding import (
 )
 from websockets_closefix._repro.sync.observing import observe, reader_exceptions
 
-from ...conftest import affected
+from ...conftest import affected, not_under_wine
 from ...peers import SignallingSocket, client_context, tls_context, tls_peer
 from ..conftest import assert_network_error
 
@@ -127,6 +127,7 @@ def test_send_raises_connection_closed_from_the_network_error(side, repairs):
 # What a repair must respect.
 
 
+@not_under_wine
 def test_hangs_up_before_it_waits_for_the_mutex(patient):
     """A thread blocked in sendall() holds the mutex, and only hanging up releases it."""
 

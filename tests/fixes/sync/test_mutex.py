@@ -21,7 +21,7 @@ from websockets_closefix._repro.peers import shut_down_and_close, stay_silent
 from websockets_closefix._repro.sync.ends import opened, server
 from websockets_closefix._repro.sync.observing import observe, reader_exceptions
 
-from ...conftest import bugs_of_the_release, has_bug
+from ...conftest import bugs_of_the_release, has_bug, needs_alarm, needs_fork
 
 FLAWS_FOLDER = str(Path(websockets_closefix._fixes.__file__).parent)
 
@@ -105,6 +105,7 @@ with opened("client", stay_silent) as websocket:
 """
 
 
+@needs_fork
 @has_bug("sync.close_race")
 def test_child_that_was_forked_while_the_mutex_was_held_gets_out(python):
     # From 3.12 on, Python warns of a fork while other threads run.
@@ -209,6 +210,7 @@ print(interrupted > 0, stuck)
 """
 
 
+@needs_alarm
 @takes_the_mutex
 def test_signal_at_any_moment_leaves_the_mutex_free(python, monkeypatch):
     # What measures coverage keeps locks, too, that a signal handler may leave locked.

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -47,6 +48,8 @@ class HoldingSocket(socket.socket):
     def shutdown(self, how: int) -> None:
         """Shut down, which wakes a thread that is blocked in ``recv()``, then wait."""
         super().shutdown(how)
+        if sys.platform == "win32":
+            self.close()  # nothing less wakes it there for sure
         if self.shutdown_waits_for is not None:
             self.shutdown_waits_for.wait(HOLD)
 
