@@ -19,18 +19,18 @@ class Failure(Exception):
     """As a time limit shouldn't do it, but does: websockets handles an Exception differently."""
 
 
-def struck(at, exc):
-    """Raise at the line event of that number; yield a list that tells where."""
+def struck(at, exc, times=1):
+    """Raise at the line event of that number, and at those after it; yield a list of where."""
 
     def strike():
         raise exc
 
-    return signalled(at, strike)
+    return signalled(at, strike, times)
 
 
 @contextlib.contextmanager
-def signalled(at, handler):
-    """Call a handler at the line event of that number; yield a list that tells where."""
+def signalled(at, handler, times=1):
+    """Call a handler at the line event of that number, and at those after it; yield where."""
 
     def trace(frame, event, arg):
         nonlocal remaining
@@ -38,7 +38,7 @@ def signalled(at, handler):
             return None
         if event == "line":
             remaining -= 1
-            if remaining == 0:
+            if -times < remaining <= 0:
                 where.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
                 handler()
         return trace

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from websockets_closefix.resilience._state import wait_until
 
 from ..conftest import ROOT
-from .conftest import serving
+from .peers import serving
 
 PAGE = (ROOT / "docs" / "resilience.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
