@@ -246,7 +246,7 @@ def test_close_frame_that_cannot_be_sent(relay, monkeypatch):
 
 
 def is_shut_down(sock):
-    with contextlib.suppress(BlockingIOError):
+    with contextlib.suppress(BlockingIOError, TimeoutError):
         return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     return False
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from websockets_closefix.resilience import ConnectionPool
+from websockets_closefix.resilience import ConnectionPool, PoolTimeout
 
+from .interrupts import signalled
 from .peers import serving
 from .test_pool import ask, wait_for
 
@@ -86,3 +88,43 @@ def test_free_slot_goes_to_the_thread_that_waits_longest(echo_uri):
             websocket.close()
         borrow(5)
     assert order == list(range(6))
+
+
+def test_all_that_come_to_the_front_at_the_same_time_are_called(echo_uri, set_constants):
+    """Two leave at once, and one that comes at that moment finds itself in front, with another."""
+
+    def wait():
+        with pool.connection(timeout=10) as websocket:
+            assert ask(websocket, "hello") == "hello"
+
+    def come():
+        with contextlib.suppress(PoolTimeout):
+            late.append(pool.connection(timeout=0.01))
+            late[-1].__enter__()
+
+    def leave(manager, meanwhile):
+        with signalled(at, lambda: run(meanwhile)) as where:
+            manager.__exit__(None, None, None)
+        return where
+
+    def run(function, *args):
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(function, *args).result(8)
+
+    set_constants(RECHECK_INTERVAL=300)
+    where, at = ["the first line"], 0
+    while where:
+        at += 1
+        late = []
+        with ConnectionPool(echo_uri, max_size=2) as pool, ThreadPoolExecutor(1) as executor:
+            first, second = pool.connection(), pool.connection()
+            first.__enter__(), second.__enter__()
+            waiting = executor.submit(wait)
+            wait_for(pool, requests_waiting=1)
+            where = leave(first, functools.partial(leave, second, come))
+            if not where:
+                second.__exit__(None, None, None)
+            waiting.result(8)
+            for manager in late:
+                manager.__exit__(None, None, None)
+    assert at > 10

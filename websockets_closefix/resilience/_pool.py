@@ -253,10 +253,7 @@ class ConnectionPool:
         return websocket
 
     def _wait_for_turn(self, borrower: Borrower, deadline: float) -> None:
-        if self._line.serves(borrower):
-            borrower.is_called = True
-            return
-        self._count(requests_queued=1)
+        self._count(requests_queued=not self._line.serves(borrower))
         while not (self._closed or self._line.serves(borrower)):
             now = time.monotonic()
             if now >= deadline:

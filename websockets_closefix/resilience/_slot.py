@@ -44,7 +44,7 @@ class Borrower:
     def __init__(self) -> None:
         self.place = weakref.ref(self)
         self.slot: Slot | None = None
-        self.is_called = False  # it has come to the front of the line
+        self.is_called = False  # by another, because it has come to the front of the line
         self.was_served = False
         self.has_finished = False  # without an exception
         self.has_left = False
@@ -91,7 +91,7 @@ class Line:
         """Wake the borrowers that have come to the front of the line."""
         for place in reversed(self._places[: self._count]):
             if (borrower := place()) is not None:
-                if borrower.is_called:  # and so are those before it
+                if borrower.is_called:  # and so are those before it, or are just being called
                     break
                 borrower.call()
 
