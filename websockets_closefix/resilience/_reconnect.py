@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
 from websockets.client import backoff
@@ -17,7 +17,7 @@ from ._slot import LOGGER, Slot, empty, shut_down_all
 
 if TYPE_CHECKING:
     ProcessException = Callable[[Exception], "Exception | None"]
-    ReconnectDelays = Callable[[], Iterator[float]]
+    ReconnectDelays = Callable[[], Iterable[float]]
 
     def websockets_policy(exc: Exception) -> Exception | None: ...
 
@@ -90,7 +90,7 @@ class reconnect:
         process_exception: Returns :obj:`None` for an exception that is transient, an exception to
             raise for one that is fatal. By default, network errors, an HTTP 500, 502, 503 or 504
             and a handshake that is cut short are transient.
-        reconnect_delays: Returns an iterator of delays in seconds. When it's exhausted, the latest
+        reconnect_delays: Returns delays in seconds, best as a generator. After the last, the latest
             connection error is raised. By default, as in websockets, up to 5 seconds at random,
             then 3.1 seconds growing to 90, without an end.
         connect_kwargs: As for :func:`websockets.sync.client.connect`, but for ``sock``.
@@ -139,7 +139,7 @@ class reconnect:
                     self._end(slot)
             finally:
                 shut_down_all([slot])  # does something only if an exception kept _end() from it
-            delays = self.reconnect_delays() if delays is None else delays
+            delays = iter(self.reconnect_delays()) if delays is None else delays
             asked_at = time.monotonic()
             if (following := next(delays, None)) is not None:
                 delay = following + time.monotonic() - asked_at  # it may have waited for an event
