@@ -1,9 +1,9 @@
 """
 Prints how ConnectionPool compares to other pools over the same connections, in ratios.
 
-Run it as ``python -m tests.benchmarks.pool``; it needs pyperf, psycopg_pool and psycopg[binary]. The pools
-take turns with the same server, another process: a ratio is requests a second of ConnectionPool
-divided by the other's in the same round.
+Run it as ``python -m tests.benchmarks.pool``; it needs pyperf, psycopg_pool and psycopg[binary].
+The pools take turns with the same server, another process: a ratio is requests a second of
+ConnectionPool divided by the other's in the same round.
 
 """
 
@@ -48,7 +48,7 @@ asyncio.run(main())
 
 
 class Queue:
-    """What anybody would write: connections in a LifoQueue, and nothing else."""
+    """The least that there can be: connections in a LifoQueue."""
 
     def __init__(self, uri):
         self.connections = queue.LifoQueue()
