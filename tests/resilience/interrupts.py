@@ -12,7 +12,7 @@ FOLDER = str(Path(resilience.__file__).parent)
 
 
 class TimeLimit(BaseException):
-    """As a time limit does it, so that nobody takes it for an error."""
+    """As a time limit does it, so that it isn't taken for an error."""
 
 
 class Failure(Exception):

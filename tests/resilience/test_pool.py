@@ -94,7 +94,7 @@ def test_connection_that_died_while_idle_is_replaced(resetting_uri):
     with ConnectionPool(resetting_uri) as pool:
         with pool.connection() as first:
             first.send("reset, please")
-            # Returned while it's still open, as far as anybody can know.
+            # Returned while it's still open, as far as can be known.
         first.recv_events_thread.join(5)
         with pool.connection() as second:
             assert ask(second, "hello") == "hello"
@@ -152,7 +152,7 @@ def test_connection_whose_borrower_left_with_an_exception_is_discarded(echo_uri,
 
 def test_waiting_longer_than_the_timeout(echo_uri):
     with ConnectionPool(echo_uri, max_size=1, timeout=0.05) as pool, pool.connection():
-        with pytest.raises(PoolTimeout, match="nobody returned one of 1 connections in time"):
+        with pytest.raises(PoolTimeout, match="none of 1 connections was returned in time"):
             pool.connection().__enter__()
         with pytest.raises(PoolTimeout):
             pool.connection(timeout=0.01).__enter__()

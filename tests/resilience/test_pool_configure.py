@@ -16,7 +16,7 @@ from .test_pool import ask
 
 @pytest.fixture
 def signing_in():
-    """Run a server that answers only who has signed in; yield its URI and the names."""
+    """Run a server that wants a name first; yield its URI and the names."""
 
     def answer(websocket):
         name = websocket.recv()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from websockets_closefix.resilience import ConnectionPool, PoolClosed
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
 from .peers import client_context, server_context, serving
 from .test_pool import NOBODY, ask, wait_for
@@ -70,13 +71,31 @@ def test_child_starts_empty(secure):
             assert (stats["connections_num"], stats["connections_lost"]) == (1, 0)
 
 
+def check_there_is_one(pool):
+    """There is room for one connection, and no more."""
+    assert pool.get_stats()["pool_size"] == 0
+    with pool.connection(timeout=5) as websocket:
+        assert ask(websocket, "child") == "child"
+        with pytest.raises(PoolTimeout):
+            pool.connection(timeout=0.05).__enter__()
+        assert pool.get_stats()["pool_size"] == 1
+    with pool.connection(timeout=5) as again:
+        assert again is websocket
+    assert pool.get_stats()["pool_size"] == 1
+    pool.close()
+
+
 def test_borrower_forks(echo_uri):
     """The child leaves the block, too: it has nothing to give back."""
     with ConnectionPool(echo_uri, max_size=1) as pool:
         with pool.connection() as websocket:
             pid = os.fork()
         if pid == 0:
-            os._exit(pool.get_stats()["pool_size"])
+            code = 1
+            with contextlib.suppress(BaseException):
+                check_there_is_one(pool)
+                code = 0
+            os._exit(code)
         assert os.waitpid(pid, 0) == (pid, 0)
         with pool.connection() as again:
             assert again is websocket

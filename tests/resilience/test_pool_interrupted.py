@@ -118,7 +118,7 @@ def in_another_thread(function, *args):
 def check_nothing_is_lost(pool, where):
     with pool.connection(timeout=3) as websocket:
         assert ask(websocket, "hello") == "hello"
-        # Nothing is lent twice, and nothing is anybody else's.
+        # Nothing is lent twice, and no other borrower has anything.
         assert pool.get_stats()["pool_size"] == 1, where
         with pytest.raises(PoolTimeout):
             pool.connection(timeout=0.001).__enter__()

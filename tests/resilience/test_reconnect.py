@@ -218,7 +218,7 @@ def test_fatal_refusal(one_refusal, sleeps, status):
 
 
 def test_handshake_cut_short(sleeps):
-    """Three times, the server reads the request and hangs up; the fourth time it is gone."""
+    """Three times, the server reads the request and closes; the fourth time it is gone."""
 
     class GivenUp(Exception):
         pass

@@ -97,8 +97,7 @@ class ConnectionPool:
         uri: URI of the WebSocket server.
         max_size: Connections to have open at most. It defaults to 4.
         timeout: Seconds that :meth:`connection` waits at most. It defaults to 30.
-        max_idle: Seconds after which a connection that nobody wants isn't lent any more. It
-            defaults to 600.
+        max_idle: Seconds after which an idle connection isn't lent any more. It defaults to 600.
         max_lifetime: Seconds after which a connection isn't lent any more. It defaults to 3600.
         max_message_size: Bytes of an incoming message at most, or :obj:`None`: what ``max_size``
             is to :func:`~websockets.sync.client.connect`. It defaults to 1 MiB.
@@ -257,7 +256,7 @@ class ConnectionPool:
         while not (self._closed or self._line.serves(borrower)):
             now = time.monotonic()
             if now >= deadline:
-                raise PoolTimeout(f"nobody returned one of {self.max_size} connections in time")
+                raise PoolTimeout(f"none of {self.max_size} connections was returned in time")
             borrower.wait(min(deadline - now, RECHECK_INTERVAL))
             self._count(requests_wait_ms=round(1000 * (time.monotonic() - now)))
 

@@ -111,7 +111,7 @@ class Slot:
         self.websocket: Any = None  # or a ClientConnection
         self.opened_at = NEVER
         self.idle_since = NEVER  # when it was returned in order, unless it has been lent since
-        self.ping: Ping | None = None  # whose pong nobody had the time to wait for
+        self.ping: Ping | None = None  # whose pong there was no time to wait for
         self.claims = Line(1)
 
     def claim(self, borrower: Borrower) -> bool:
@@ -176,7 +176,7 @@ class Ping:
     def _ask(self, websocket: Connection) -> None:
         try:
             pong = websocket.ping()
-            # Of a connection that ends meanwhile, nobody sets it.
+            # It's never set if the connection ends meanwhile.
             while not (pong.wait(POLL_INTERVAL) or has_ended(websocket) or self._is_late()):
                 pass
             self._is_answered = pong.is_set()
