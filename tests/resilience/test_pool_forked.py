@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import socket
@@ -88,14 +87,16 @@ def check_there_is_one(pool):
 def test_borrower_forks(echo_uri):
     """The child leaves the block, too: it has nothing to give back."""
     with ConnectionPool(echo_uri, max_size=1) as pool:
-        with pool.connection() as websocket:
-            pid = os.fork()
-        if pid == 0:
-            code = 1
-            with contextlib.suppress(BaseException):
+        pid, code = None, 1
+        try:
+            with pool.connection() as websocket:
+                pid = os.fork()
+            if pid == 0:
                 check_there_is_one(pool)
-                code = 0
-            os._exit(code)
+            code = 0
+        finally:
+            if pid == 0:
+                os._exit(code)
         assert os.waitpid(pid, 0) == (pid, 0)
         with pool.connection() as again:
             assert again is websocket

@@ -195,6 +195,20 @@ def test_pong_that_came_long_ago_proves_nothing(echo_uri, ping_always, clock):
         assert len(pings) == 3
 
 
+def test_pong_that_was_left_to_the_next(echo_uri, ping_always):
+    """It gets that connection, unasked, rather than a new one."""
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri) as pool:
+        [websocket] = lend_in_turn(pool)
+        pings = count_pings(websocket)
+        relay.hold_back.clear()
+        with pytest.raises(PoolTimeout):
+            pool.connection(timeout=0.05).__enter__()
+        relay.hold_back.set()
+        wait_until(lambda: "_ask" not in [thread.name for thread in threading.enumerate()])
+        assert lend_in_turn(pool) == [websocket]
+        assert len(pings) == 1
+
+
 def test_no_time_for_a_new_connection():
     with ConnectionPool(NOBODY) as pool, pytest.raises(PoolTimeout, match="found in time"):
         pool.connection(timeout=0).__enter__()

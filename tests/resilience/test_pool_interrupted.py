@@ -181,6 +181,56 @@ def test_another_borrows_at_the_same_time(server_side, quick, clock, prepare):
     at_every_line(interrupt)
 
 
+@pytest.mark.parametrize("lines_ahead", [30, 40, 50])
+def test_two_find_the_same_slot(server_side, quick, lines_ahead):
+    """One overtakes the other by some lines, and only one of them gets it."""
+
+    def leave_a_ping():
+        """Have a connection asked by a borrower that has no time to wait for the pong."""
+        pong = threading.Event()
+        with pool.connection() as websocket:
+            websocket.ping = lambda: pong
+        with contextlib.suppress(PoolTimeout), pool.connection(timeout=0.001):
+            pass
+        pong.set()
+        wait_until(lambda: "_ask" not in [thread.name for thread in threading.enumerate()])
+
+    def borrow_and_stop(at):
+        manager = pool.connection(timeout=5)
+        with signalled(at + lines_ahead, stop):
+            borrowed.append((manager, manager.__enter__()))
+        stopped.set()
+
+    def stop():
+        stopped.set()
+        resumed.wait(5)
+
+    def interrupt(at):
+        nonlocal pool
+        stopped.clear()
+        resumed.clear()
+        other = threading.Thread(target=borrow_and_stop, args=(at,))
+
+        def overtake():
+            other.start()
+            assert stopped.wait(5)
+
+        with ConnectionPool(uri, max_size=2, compression=None) as pool:
+            leave_a_ping()
+            with signalled(at, overtake) as where, pool.connection(timeout=5) as websocket:
+                resumed.set()
+                if where:
+                    other.join(5)
+                    assert [each for _, each in borrowed if each is not websocket], where
+            while borrowed:
+                borrowed.pop()[0].__exit__(None, None, None)
+        return where and at < 100
+
+    uri, _ = server_side
+    pool, borrowed, stopped, resumed = None, [], threading.Event(), threading.Event()
+    at_every_line(interrupt)
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_interrupted_while_it_waits(server_side, quick, set_constants, times):
     """The next one isn't kept waiting."""
