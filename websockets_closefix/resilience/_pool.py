@@ -196,9 +196,6 @@ class ConnectionPool:
         """
         deadline = time.monotonic() + timeout
         self._closed = True
-        closer = Borrower()
-        for slot in tuple(self._slots.values()):
-            slot.claims.join(closer)
         for borrower in self._line.borrowers():
             borrower.call()
         self._end_unborrowed()
@@ -232,7 +229,7 @@ class ConnectionPool:
     def _end_unborrowed(self) -> None:
         borrowers = set(self._line.borrowers())
         slots = tuple(self._slots.values())
-        empty([s for s in slots if borrowers.isdisjoint(s.claims.borrowers()[:1])], CLOSE_TIMEOUT)
+        empty([s for s in slots if borrowers.isdisjoint(s.claims.borrowers())], CLOSE_TIMEOUT)
 
     # What a borrower goes through, in this order.
 
