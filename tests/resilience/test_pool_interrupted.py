@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection
 from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
 from .interrupts import Failure, TimeLimit, signalled, struck
-from .peers import is_paused, serving, wait_until
+from .peers import has_unread, is_paused, serving, wait_until
 from .test_pool import ask
 
 ENOUGH = 1000  # lines that one borrower executes
@@ -40,11 +40,22 @@ def quick(set_constants):
     set_constants(PING_AFTER=0, CLOSE_TIMEOUT=0.5)
 
 
-def borrow(pool, fails=False):
+def borrow(pool, leave=lambda websocket: None):
     with pool.connection() as websocket:
-        if fails:
-            raise LookupError
-        return websocket
+        leave(websocket)
+
+
+def in_order(websocket):
+    pass
+
+
+def with_an_exception(websocket):
+    raise LookupError
+
+
+def unread(websocket):
+    websocket.send("hello")
+    wait_until(lambda: has_unread(websocket))
 
 
 def idle(pool, clock):
@@ -71,13 +82,13 @@ def at_every_line(test):
     assert 30 < at < ENOUGH - 1
 
 
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("leave", [in_order, with_an_exception, unread])
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize(
     ("prepare", "exception"),
     [(fresh, TimeLimit), (fresh, Failure), (idle, TimeLimit), (outdated, TimeLimit)],
 )
-def test_borrower_interrupted(server_side, quick, clock, prepare, fails, exception, times):
+def test_borrower_interrupted(server_side, quick, clock, prepare, leave, exception, times):
     """Once, or twice, which leaves it no chance to give anything back."""
 
     def interrupt(at):
@@ -85,7 +96,7 @@ def test_borrower_interrupted(server_side, quick, clock, prepare, fails, excepti
             prepare(pool, clock)
             strike = struck(at, exception(), times)
             with strike as where, contextlib.suppress(exception, LookupError):
-                borrow(pool, fails)
+                borrow(pool, leave)
             if where:
                 in_another_thread(check_nothing_is_lost, pool, where)
         assert pool.get_stats()["pool_size"] == 0, where

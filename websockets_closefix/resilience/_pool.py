@@ -353,7 +353,8 @@ class ConnectionPool:
         self._line.call()
 
     def _end_unless_fit(self, slot: Slot, borrower: Borrower) -> None:
-        if borrower.has_finished and self._is_usable(slot.websocket):
+        websocket = slot.websocket
+        if websocket is not None and borrower.has_finished and self._is_usable(websocket):
             slot.idle_since = time.monotonic()
         if self._is_unfit(slot):
             empty([slot], CLOSE_TIMEOUT)
