@@ -438,7 +438,7 @@ def test_interrupted_on_entering_the_block(echo_uri):
     for at in range(1, 100):
         with open_connection(echo_uri, **OFF) as websocket:
             alive = keepalive(websocket)
-            with struck(at, TimeLimit()) as where, contextlib.suppress(TimeLimit):
+            with struck(at, TimeLimit) as where, contextlib.suppress(TimeLimit):
                 alive.__enter__()
             if not where:
                 alive.__exit__()

@@ -94,7 +94,7 @@ def test_borrower_interrupted(server_side, quick, clock, prepare, leave, excepti
     def interrupt(at):
         with ConnectionPool(uri, max_size=1, compression=None) as pool:
             prepare(pool, clock)
-            strike = struck(at, exception(), times)
+            strike = struck(at, exception, times)
             with strike as where, contextlib.suppress(exception, LookupError):
                 borrow(pool, leave)
             if where:
@@ -248,7 +248,7 @@ def test_interrupted_while_it_waits(server_side, quick, set_constants, times):
 
     def interrupt(at):
         with ConnectionPool(uri, max_size=1, compression=None) as pool:
-            strike = struck(at, TimeLimit(), times)
+            strike = struck(at, TimeLimit, times)
             with pool.connection(), contextlib.suppress(TimeLimit, PoolTimeout), strike as where:
                 pool.connection(timeout=0.001).__enter__()
             if where:
@@ -276,7 +276,7 @@ def test_interrupted_while_another_waits(server_side, quick, set_constants, time
             waiting = threading.Thread(target=wait, daemon=True)
             waiting.start()
             wait_until(lambda: pool.get_stats()["requests_waiting"])
-            with struck(at, TimeLimit(), times) as where, contextlib.suppress(TimeLimit):
+            with struck(at, TimeLimit, times) as where, contextlib.suppress(TimeLimit):
                 borrowed.__exit__(None, None, None)
             waiting.join(8)
             assert not waiting.is_alive(), where
@@ -297,7 +297,7 @@ def test_close_is_interrupted_and_completed_by_another(server_side, quick):
         pool = ConnectionPool(uri, compression=None)
         with pool.connection(), pool.connection():
             pass
-        with struck(at, TimeLimit()) as where, contextlib.suppress(TimeLimit):
+        with struck(at, TimeLimit) as where, contextlib.suppress(TimeLimit):
             pool.close()
         in_another_thread(pool.close)
         assert pool.get_stats()["pool_size"] == 0, where

@@ -390,6 +390,9 @@ def test_delays_that_have_a_length_of_zero_are_not_asked_for_again(sleeps):
         def __len__(self):
             return 0
 
+        def __iter__(self):
+            return self
+
         def __next__(self):
             if len(sleeps) == 3:
                 raise LookupError
@@ -565,7 +568,7 @@ def test_interrupted_at_every_line(server_side):
 
     uri, connections = server_side
     for at in range(1, 1000):
-        with struck(at, TimeLimit()) as where, contextlib.suppress(TimeLimit):
+        with struck(at, TimeLimit) as where, contextlib.suppress(TimeLimit):
             take_a_turn()
         if not where:
             break
