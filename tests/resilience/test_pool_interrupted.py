@@ -23,6 +23,7 @@ from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeo
 from .interrupts import Failure, TimeLimit, signalled, struck
 from .peers import has_unread, is_paused, serving, wait_until
 from .test_pool import ask
+from .test_pool_health import pings_pending
 
 ENOUGH = 1000  # lines that one borrower executes
 
@@ -192,6 +193,38 @@ def test_another_borrows_at_the_same_time(server_side, quick, clock, prepare):
     at_every_line(interrupt)
 
 
+@pytest.mark.parametrize("leave", [in_order, with_an_exception])
+def test_interrupted_when_another_has_just_got_the_slot(server_side, quick, leave):
+    """What the one that is interrupted does afterwards doesn't disturb the other."""
+
+    def overtake():
+        manager = pool.connection(timeout=0.001)
+        with contextlib.suppress(PoolTimeout):
+            borrowed.append((manager, manager.__enter__()))
+
+    def overtake_and_raise():
+        in_another_thread(overtake)
+        raise TimeLimit
+
+    def interrupt(at):
+        nonlocal pool
+        with ConnectionPool(uri, max_size=1, compression=None) as pool:
+            borrow(pool)
+            strike = signalled(at, overtake_and_raise)
+            with strike as where, contextlib.suppress(TimeLimit, LookupError):
+                borrow(pool, leave)
+            while borrowed:
+                manager, websocket = borrowed.pop()
+                assert ask(websocket, "hello") == "hello", where
+                manager.__exit__(None, None, None)
+            in_another_thread(check_nothing_is_lost, pool, where)
+        return where
+
+    uri, _ = server_side
+    pool, borrowed = None, []
+    at_every_line(interrupt)
+
+
 @pytest.mark.parametrize("lines_ahead", [30, 40, 50])
 def test_two_find_the_same_slot(server_side, quick, lines_ahead):
     """One overtakes the other by some lines, and only one of them gets it."""
@@ -204,7 +237,7 @@ def test_two_find_the_same_slot(server_side, quick, lines_ahead):
         with contextlib.suppress(PoolTimeout), pool.connection(timeout=0.001):
             pass
         pong.set()
-        wait_until(lambda: "_ask" not in [thread.name for thread in threading.enumerate()])
+        wait_until(lambda: not pings_pending())
 
     def borrow_and_stop(at):
         manager = pool.connection(timeout=5)

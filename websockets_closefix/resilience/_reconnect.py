@@ -144,7 +144,7 @@ class reconnect:
             if (following := next(delays, None)) is not None:
                 delay = following + time.monotonic() - asked_at  # it may have waited for an event
             if error is None and lasted >= delay:
-                delays, delay = None, float("inf")
+                delays = None
             elif following is None:
                 raise error or closing_error(websocket)
             else:
