@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
+import sys
+import time
+from types import SimpleNamespace
 
 import pytest
+<<<<<<< HEAD
 from websockets_closefix._provoke import tapped_logger
+=======
 
-from ..conftest import predates_resilience
-from ..peers import server
+from .peers import serving
+>>>>>>> resilience
 
-if predates_resilience():
+try:
+    from websockets_closefix.resilience import _pool, _reconnect, _slot
+except ImportError:  # websockets is too old for it
     collect_ignore_glob = ["test_*.py"]
-
-
-def echo(websocket):
-    for message in websocket:
-        websocket.send(message)
-
-
-@contextlib.contextmanager
-def serving(handler=echo, **kwargs):
-    """Run a server that logs nothing, because its clients are going to misbehave."""
-    logger = tapped_logger(lambda record: False)
-    with server(handler, logger=logger, **kwargs) as uri:
-        yield uri
 
 
 @pytest.fixture
@@ -49,6 +42,53 @@ def server_side():
     connections = set()
     with serving(echo) as uri:
         yield uri, connections
-        # Interrupted before the pool has heard of it, connect() leaves a socket to the garbage
+        # Interrupted before the pool knows of it, connect() leaves a socket to the garbage
         # collector, and the server waits for its handshake.
         gc.collect()
+
+
+class Clock(SimpleNamespace):
+    """The module ``time``, some time later."""
+
+    def __init__(self):
+        super().__init__(**vars(time))
+        self.ahead = 0.0
+        self.monotonic = lambda: time.monotonic() + self.ahead
+
+    def advance(self, seconds):
+        self.ahead += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Make connections grow old without waiting."""
+    clock = Clock()
+    for module in (_pool, _slot, _reconnect):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def set_constants(monkeypatch):
+    """Set constants of the application layer, most of them seconds, in all its modules."""
+
+    def set_all(**constants):
+        for name, value in constants.items():
+            modules = [module for key, module in sys.modules.items() if ".resilience._" in key]
+            owners = [module for module in modules if hasattr(module, name)]
+            assert owners, name
+            for module in owners:
+                monkeypatch.setattr(module, name, value)
+
+    return set_all
+
+
+@pytest.fixture
+def ping_always(set_constants):
+    """Ask every connection for a pong before it's lent."""
+    set_constants(PING_AFTER=0)
+
+
+@pytest.fixture
+def impatient(set_constants):
+    set_constants(PING_AFTER=0, PING_TIMEOUT=0.2, CLOSE_TIMEOUT=0.1)

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 
-from websockets_closefix._provoke import hang_up, reset_on_close
+from .peers import reset_on_close, shut_down
 
 
 class Relay:
@@ -27,9 +27,9 @@ class Relay:
 
     def __exit__(self, *exc_info):
         self.hold_back.set()
-        hang_up(self.listener)
+        shut_down(self.listener)
         for sock in self.sockets:
-            hang_up(sock)
+            shut_down(sock)
         for thread in self.threads:
             thread.join(5)
 
@@ -38,8 +38,8 @@ class Relay:
         self.resetting.set()
         for sock in self.sockets:
             reset_on_close(sock)
-            # Tells the peer nothing, but wakes the pump; close() wouldn't, and a socket that
-            # somebody is blocked on isn't closed before he wakes up.
+            # Sends nothing to the peer, but wakes the pump; close() wouldn't, and a socket on which
+            # a thread is blocked isn't closed before it wakes up.
             sock.shutdown(socket.SHUT_RD)
         for thread in self.threads[1:]:
             thread.join(5)
@@ -67,4 +67,4 @@ class Relay:
                 if not self.swallowing.is_set():
                     sink.sendall(data)
         if not (self.swallowing.is_set() or self.resetting.is_set()):
-            hang_up(sink)
+            shut_down(sink)

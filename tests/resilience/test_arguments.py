@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 import websockets.exceptions
-import websockets.sync.client
 
 from websockets_closefix.resilience import ConnectionPool, keepalive, reconnect
-from websockets_closefix.resilience._reconnect import Reconnect
 
 URI = "ws://127.0.0.1:1"
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1", "ws://", "127.0.0.1:80", "", None, 80])
-@pytest.mark.parametrize("refuser", [Reconnect, ConnectionPool])
+@pytest.mark.parametrize("refuser", [reconnect, ConnectionPool])
 def test_uri(refuser, uri):
     with pytest.raises(ValueError, match="isn't a valid URI") as refused:
         refuser(uri)
@@ -35,12 +33,12 @@ def test_ping_timeout(value):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"sock": object()}, "sock is a single connection's: let the pool open its own"),
         ({"max_size": 0}, "max_size must be a whole number of at least 1, not 0"),
         ({"max_size": 1.5}, "max_size must be a whole number of at least 1, not 1.5"),
         ({"timeout": 0}, "timeout must be a positive number of seconds, not 0"),
         ({"max_idle": -1}, "max_idle must be a positive number of seconds, not -1"),
         ({"max_lifetime": None}, "max_lifetime must be a positive number of seconds, not None"),
+        ({"configure": "sign in"}, "configure must be callable, not 'sign in'"),
     ],
 )
 def test_pool(arguments, complaint):
@@ -48,9 +46,39 @@ def test_pool(arguments, complaint):
         ConnectionPool(URI, **arguments)
 
 
-def test_reconnect_is_websockets_own_where_it_has_one():
-    own = getattr(websockets.sync.client, "reconnect", None)
-    assert reconnect is (Reconnect if own is None else own)
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"reconnect_delays": [1, 2]}, r"reconnect_delays must be callable, not \[1, 2\]"),
+        ({"process_exception": OSError()}, r"process_exception must be callable, not OSError\(\)"),
+        ({"reconnect_delays": None}, "reconnect_delays must be callable, not None"),
+    ],
+)
+def test_reconnect(arguments, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        reconnect(URI, **arguments)
+
+
+@pytest.mark.parametrize("refuser", [reconnect, ConnectionPool])
+def test_socket(refuser):
+    """It could be used only once."""
+    name = refuser.__name__
+    with pytest.raises(ValueError, match=f"sock belongs to a single connection: let {name} open"):
+        refuser(URI, sock=object())
+
+
+@pytest.mark.parametrize("argument", ["min_size", "maxsize", "max_wait", "ping_intervall"])
+@pytest.mark.parametrize("refuser", [reconnect, ConnectionPool])
+def test_unknown_argument(refuser, argument):
+    """Not only when the first connection is opened, by the name of another function."""
+    complaint = rf"{refuser.__name__}\(\) got an unexpected keyword argument '{argument}'"
+    with pytest.raises(TypeError, match=complaint):
+        refuser(URI, **{argument: 3})
+
+
+@pytest.mark.parametrize("refuser", [reconnect, ConnectionPool])
+def test_arguments_of_connect_and_of_create_connection(refuser):
+    refuser(URI, compression=None, open_timeout=5, source_address=("127.0.0.1", 0))
 
 
 def test_works_with_the_shim_off_and_is_not_imported_by_it(python):
@@ -62,3 +90,15 @@ def test_works_with_the_shim_off_and_is_not_imported_by_it(python):
         WEBSOCKETS_CLOSEFIX="0",
     )
     assert result.stdout.split() == ["disabled", "False"]
+
+
+def test_its_modules_import_each_other_in_one_direction(python):
+    """Each can be imported first."""
+    python(
+        "import importlib, pkgutil, sys\n"
+        "import websockets_closefix.resilience as package\n"
+        "for module in pkgutil.iter_modules(package.__path__):\n"
+        "    for name in [name for name in sys.modules if name.startswith(package.__name__)]:\n"
+        "        del sys.modules[name]\n"
+        "    importlib.import_module(f'{package.__name__}.{module.name}')\n"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import threading
 import time
@@ -9,21 +11,31 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
-from websockets.sync.connection import Connection
 from websockets.version import version
+<<<<<<< HEAD
 from websockets_closefix._provoke import open_connection, peer, stay_silent
 
 from websockets_closefix.resilience import _keepalive, _state, keepalive
 from websockets_closefix.resilience._user_timeout import get_user_timeout
+=======
 
-from ..peers import client_context, server_context
-from .conftest import serving
+from websockets_closefix.resilience import keepalive
+>>>>>>> resilience
+
+from .interrupts import TimeLimit, struck
+from .peers import (
+    HAS_ITS_OWN_KEEPALIVE,
+    OFF,
+    client_context,
+    is_paused,
+    open_connection,
+    peer,
+    server_context,
+    serving,
+    stay_silent,
+    wait_until,
+)
 from .relay import Relay
-
-HAS_ITS_OWN = hasattr(Connection, "keepalive")
-
-# Where websockets has a keepalive of its own, it must be off for ours to have something to do.
-OFF = {"ping_interval": None} if HAS_ITS_OWN else {}
 
 
 @pytest.fixture
@@ -32,8 +44,9 @@ def relay(echo_uri):
         yield relay
 
 
-def thread_of(alive):
-    return alive._thread
+def pinging():
+    """Return the threads that send pings; each test has one at most."""
+    return [thread for thread in threading.enumerate() if thread.name == "keepalive"]
 
 
 def notice_half_open_peer(relay, uri, **kwargs):
@@ -45,8 +58,7 @@ def notice_half_open_peer(relay, uri, **kwargs):
         with pytest.raises(ConnectionClosedError) as raised:
             websocket.recv(timeout=10)
         elapsed = time.monotonic() - started
-        thread_of(alive).join(5)
-        assert not thread_of(alive).is_alive()
+        wait_until(lambda: not pinging())
     assert raised.value.sent.code == 1011
     assert raised.value.sent.reason == "keepalive ping timeout"
     assert raised.value.rcvd is None
@@ -64,7 +76,7 @@ def test_half_open_peer_is_noticed_over_tls():
         notice_half_open_peer(relay, relay.uri.replace("ws:", "wss:"), ssl=client_context)
 
 
-@pytest.mark.skipif(not HAS_ITS_OWN, reason="this release has no keepalive of its own")
+@pytest.mark.skipif(not HAS_ITS_OWN_KEEPALIVE, reason="this release has no keepalive of its own")
 def test_websockets_own_keepalive_gives_the_same(relay):
     websocket = open_connection(relay.uri, ping_interval=0.2, ping_timeout=0.2, close_timeout=0.1)
     relay.swallowing.set()
@@ -75,7 +87,7 @@ def test_websockets_own_keepalive_gives_the_same(relay):
     assert raised.value.rcvd is None
 
 
-@pytest.mark.skipif(not HAS_ITS_OWN, reason="this release has no keepalive of its own")
+@pytest.mark.skipif(not HAS_ITS_OWN_KEEPALIVE, reason="this release has no keepalive of its own")
 def test_nothing_is_switched_on_twice(echo_uri, caplog):
     websocket = open_connection(echo_uri, ping_interval=20, ping_timeout=20)
     threads = threading.active_count()
@@ -83,6 +95,8 @@ def test_nothing_is_switched_on_twice(echo_uri, caplog):
         assert threading.active_count() == threads
         assert alive.latency == websocket.latency
     assert "keepalive() does nothing" in caplog.text
+    assert "ping_interval=None" in caplog.text
+    assert caplog.records[-1].levelname == "WARNING"
     websocket.close()
 
 
@@ -95,18 +109,11 @@ def test_latency(relay):
     websocket.close()
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
-
-
 def test_delayed_pong_is_no_reason_to_fail(relay):
     websocket = open_connection(relay.uri, **OFF)
     relay.hold_back.clear()
     with keepalive(websocket, ping_interval=0.05, ping_timeout=20) as alive:
-        wait_until(lambda: alive._awaited in pongs_awaited(websocket))
+        wait_until(lambda: pongs_awaited(websocket))
         relay.hold_back.set()
         wait_until(lambda: alive.latency > 0)
         websocket.send("still there")
@@ -124,17 +131,16 @@ def pongs_awaited(websocket):
 
 
 @pytest.fixture
-def inattentive(monkeypatch):
-    """Look so seldom whether the connection has ended that a test can't pass by it."""
-    monkeypatch.setattr(_keepalive, "CHECK_INTERVAL", 300)
+def inattentive(set_constants):
+    """Poll the connection so seldom that a test can't pass by it."""
+    set_constants(CHECK_INTERVAL=300)
 
 
 def test_ends_with_the_block_while_it_waits_to_ping(echo_uri, inattentive):
     websocket = open_connection(echo_uri, **OFF)
-    with keepalive(websocket) as alive:
-        assert thread_of(alive).daemon
-        assert thread_of(alive).is_alive()
-    assert not thread_of(alive).is_alive()
+    with keepalive(websocket):
+        assert pinging()[0].daemon
+    assert not pinging()
     websocket.send("still open")
     assert websocket.recv(timeout=5) == "still open"
     websocket.close()
@@ -143,16 +149,16 @@ def test_ends_with_the_block_while_it_waits_to_ping(echo_uri, inattentive):
 def test_ends_with_the_block_while_it_waits_for_a_pong(relay, inattentive):
     websocket = open_connection(relay.uri, **OFF)
     relay.swallowing.set()
-    with keepalive(websocket, ping_interval=0.01) as alive:
-        wait_until(lambda: alive._awaited in pongs_awaited(websocket))
-    assert not thread_of(alive).is_alive()
+    with keepalive(websocket, ping_interval=0.01):
+        wait_until(lambda: pongs_awaited(websocket))
+    assert not pinging()
     assert websocket.protocol.state is State.OPEN
     relay.reset()
     websocket.close()
 
 
 class SignallingLock:
-    """Tells when somebody waits for it with a bound, as only keepalive() does."""
+    """Tells when a thread waits for it with a bound, as only keepalive() does."""
 
     def __init__(self, lock):
         self.lock, self.asked = lock, threading.Event()
@@ -169,15 +175,14 @@ class SignallingLock:
         return self.lock.__exit__(*exc_info)
 
 
-def test_does_nothing_after_the_block_if_another_thread_was_sending(echo_uri, monkeypatch):
-    monkeypatch.setattr(_keepalive, "CHECK_INTERVAL", 0.1)
+def test_does_nothing_after_the_block_if_another_thread_was_sending(echo_uri, set_constants):
+    set_constants(CHECK_INTERVAL=0.1)
     websocket = open_connection(echo_uri, **OFF)
     lock = websocket.protocol_mutex = SignallingLock(websocket.protocol_mutex)
     with lock.lock:
-        with keepalive(websocket, ping_interval=0.01, ping_timeout=0.01) as alive:
+        with keepalive(websocket, ping_interval=0.01, ping_timeout=0.01):
             assert lock.asked.wait(5)
-        thread_of(alive).join(5)
-        assert not thread_of(alive).is_alive()
+        wait_until(lambda: not pinging())
     websocket.send("still open")
     assert websocket.recv(timeout=5) == "still open"
     websocket.close()
@@ -185,10 +190,9 @@ def test_does_nothing_after_the_block_if_another_thread_was_sending(echo_uri, mo
 
 def test_ends_with_the_connection(relay):
     websocket = open_connection(relay.uri, **OFF)
-    with keepalive(websocket) as alive:
+    with keepalive(websocket):
         relay.reset()
-        thread_of(alive).join(5)
-        assert not thread_of(alive).is_alive()
+        wait_until(lambda: not pinging())
 
 
 def test_ends_quietly_with_a_connection_that_ends_when_the_ping_is_due(
@@ -202,20 +206,18 @@ def test_ends_quietly_with_a_connection_that_ends_when_the_ping_is_due(
         return ping()
 
     monkeypatch.setattr(websocket, "ping", ping_too_late)
-    with keepalive(websocket, ping_interval=0.01, ping_timeout=1) as alive:
-        thread_of(alive).join(5)
-        assert not thread_of(alive).is_alive()
+    with keepalive(websocket, ping_interval=0.01, ping_timeout=1):
+        wait_until(lambda: not pinging())
     assert caplog.records == []
 
 
 def test_ends_with_the_connection_while_it_waits_for_a_pong(relay):
     websocket = open_connection(relay.uri, **OFF)
     relay.swallowing.set()
-    with keepalive(websocket, ping_interval=0.01) as alive:
-        wait_until(lambda: alive._awaited in pongs_awaited(websocket))
+    with keepalive(websocket, ping_interval=0.01):
+        wait_until(lambda: pongs_awaited(websocket))
         relay.reset()
-        thread_of(alive).join(5)
-        assert not thread_of(alive).is_alive()
+        wait_until(lambda: not pinging())
 
 
 def test_without_ping_timeout_it_only_pings(relay):
@@ -231,13 +233,29 @@ def test_without_ping_timeout_it_only_pings(relay):
     websocket.close()
 
 
-def test_close_frame_that_cannot_be_sent(monkeypatch, relay):
+def waiting_for_a_pong(relay, websocket):
+    """Keep a connection alive whose pong doesn't come."""
+    relay.swallowing.set()
+    alive = keepalive(websocket, ping_interval=0.05, ping_timeout=0.5)
+    alive.__enter__()
+    wait_until(lambda: pongs_awaited(websocket))
+    return alive
+
+
+def test_close_frame_that_cannot_be_sent(relay, monkeypatch):
     websocket = open_connection(relay.uri, **OFF)
+    alive = waiting_for_a_pong(relay, websocket)
     monkeypatch.setattr(websocket, "send_data", failing_send_data)
-    _keepalive.fail(websocket)
     with pytest.raises(ConnectionClosedError) as raised:
         websocket.recv(timeout=5)
     assert raised.value.sent.code == 1011
+    alive.__exit__()
+
+
+def is_shut_down(sock):
+    with contextlib.suppress(BlockingIOError, TimeoutError):
+        return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    return False
 
 
 def failing_send_data():
@@ -251,9 +269,8 @@ def test_unexpected_error_is_logged_and_ends_it(echo_uri, caplog, monkeypatch):
         raise LookupError("broken")
 
     monkeypatch.setattr(websocket, "ping", broken_ping)
-    with keepalive(websocket, ping_interval=0.01) as alive:
-        thread_of(alive).join(5)
-        assert not thread_of(alive).is_alive()
+    with keepalive(websocket, ping_interval=0.01):
+        wait_until(lambda: not pinging())
     assert "keepalive ping failed" in caplog.text
     websocket.close()
 
@@ -276,44 +293,58 @@ def test_server_side():
 def test_silent_peer_does_not_hold_up_the_end_of_the_block():
     with peer(stay_silent) as uri:
         websocket = open_connection(uri, **OFF)
-        with keepalive(websocket, ping_interval=0.01, ping_timeout=20) as alive:
-            wait_until(lambda: alive._awaited in pongs_awaited(websocket))
-        assert not thread_of(alive).is_alive()
+        with keepalive(websocket, ping_interval=0.01, ping_timeout=20):
+            wait_until(lambda: pongs_awaited(websocket))
+        assert not pinging()
         websocket.close_timeout = 0.05
         websocket.close()
 
 
-def test_failing_a_connection_that_is_closing_already(echo_uri):
+def test_failing_a_connection_that_is_closing_already(relay):
     """The close frame that was sent first counts."""
-    websocket = open_connection(echo_uri, **OFF)
+    websocket = open_connection(relay.uri, **OFF)
+    alive = waiting_for_a_pong(relay, websocket)
     with websocket.protocol_mutex:
         websocket.protocol.send_close(1001)
-    _keepalive.fail(websocket)
     with pytest.raises(ConnectionClosedError) as raised:
         websocket.recv(timeout=5)
     assert raised.value.sent.code == 1001
+    alive.__exit__()
 
 
-def test_failing_a_connection_whose_mutex_somebody_keeps(echo_uri):
-    websocket = open_connection(echo_uri, **OFF)
+def test_failing_a_connection_whose_mutex_stays_locked(relay):
+    websocket = open_connection(relay.uri, **OFF)
+    alive = waiting_for_a_pong(relay, websocket)
     with websocket.protocol_mutex:
-        _keepalive.fail(websocket)
+        wait_until(lambda: is_shut_down(websocket.socket))
     with pytest.raises(ConnectionClosedError) as raised:
         websocket.recv(timeout=5)
     assert raised.value.sent is None
+    alive.__exit__()
 
 
-def test_waits_for_nothing_once_the_block_has_ended(echo_uri):
+def test_waits_for_no_pong_once_the_block_has_ended(echo_uri, set_constants):
+    def ping():
+        pinged.set()
+        release.wait(10)
+        return threading.Event()  # of a pong that never comes
+
+    set_constants(CHECK_INTERVAL=0.1)
+    pinged, release = threading.Event(), threading.Event()
     websocket = open_connection(echo_uri, **OFF)
-    with keepalive(websocket) as alive:
-        pass
-    assert not alive._wait_for(threading.Event(), 300)
+    websocket.ping = ping
+    with keepalive(websocket, ping_interval=0.01):
+        assert pinged.wait(5)
+    assert pinging()
+    set_constants(CHECK_INTERVAL=300)
+    release.set()
+    wait_until(lambda: not pinging())
     websocket.close()
 
 
-def test_program_that_is_slow_to_read_has_no_dead_peer(monkeypatch):
+def test_program_that_is_slow_to_read_has_no_dead_peer(set_constants):
     """Unread messages keep the reader thread from the pong behind them: none is asked for."""
-    monkeypatch.setattr(_keepalive, "CHECK_INTERVAL", 0.01)
+    set_constants(CHECK_INTERVAL=0.01)
 
     def send_many(websocket):
         for number in range(40):
@@ -322,7 +353,7 @@ def test_program_that_is_slow_to_read_has_no_dead_peer(monkeypatch):
 
     with serving(send_many, **OFF) as uri:
         websocket = open_connection(uri, **OFF)
-        wait_until(lambda: not _keepalive.is_reading(websocket))
+        wait_until(lambda: is_paused(websocket))
         with keepalive(websocket, ping_interval=0.05, ping_timeout=0.05) as alive:
             threading.Event().wait(0.5)  # many times as long
             assert pongs_awaited(websocket) == []
@@ -346,23 +377,28 @@ def test_unread_messages_outlast_a_peer_that_has_closed():
         websocket = open_connection(uri, **OFF)
         with keepalive(websocket, ping_interval=0.05, ping_timeout=0.05):
             assert sent.wait(5)
-            threading.Event().wait(0.5)  # the server has hung up
+            threading.Event().wait(0.5)  # the server has shut its socket down
             assert [websocket.recv(timeout=5) for _ in range(10)] == list(map(str, range(10)))
         websocket.close()
 
 
-def test_program_that_becomes_slow_while_a_pong_is_due(relay, monkeypatch):
-    monkeypatch.setattr(_keepalive, "CHECK_INTERVAL", 0.01)
-    websocket = open_connection(relay.uri, **OFF)
-    relay.swallowing.set()
-    with keepalive(websocket, ping_interval=0.01, ping_timeout=0.3) as alive:
-        wait_until(lambda: alive._awaited in pongs_awaited(websocket))
-        monkeypatch.setattr(_keepalive, "is_reading", lambda websocket: False)
-        with pytest.raises(TimeoutError):
-            websocket.recv(timeout=1)
-        monkeypatch.undo()
-        with pytest.raises(ConnectionClosedError, match="keepalive ping timeout"):
-            websocket.recv(timeout=10)
+def test_program_that_becomes_slow_while_a_pong_is_due(set_constants):
+    """It may last as long as it likes; then the pong has to come."""
+
+    def send_many_instead_of_a_pong(sock):
+        sock.recv(65536)
+        sock.sendall(b"\x81\x04tick" * 40)
+        stay_silent(sock)
+
+    set_constants(CHECK_INTERVAL=0.01)
+    with peer(send_many_instead_of_a_pong) as uri:
+        websocket = open_connection(uri, **OFF)
+        with keepalive(websocket, ping_interval=0.01, ping_timeout=0.5):
+            wait_until(lambda: is_paused(websocket))
+            threading.Event().wait(1)  # twice as long
+            assert [websocket.recv(timeout=5) for _ in range(40)] == ["tick"] * 40
+            with pytest.raises(ConnectionClosedError, match="keepalive ping timeout"):
+                websocket.recv(timeout=10)
 
 
 def test_latency_without_ping_timeout(echo_uri):
@@ -387,42 +423,39 @@ def test_program_that_sends_without_a_pause_is_pinged_too(relay):
     assert raised.value.sent.code == 1011
 
 
-def test_survives_a_moment_without_descriptors(echo_uri, monkeypatch):
-    def register(selector, *args):
-        made.append(type(selector))
-        return registered(selector, *args)
-
-    made, registered = [], _state.Selector.register
-    monkeypatch.setattr(_state.Selector, "register", register)
+def test_needs_no_descriptors(echo_uri):
+    """An application that has run out of them isn't cut off."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     websocket = open_connection(echo_uri, **OFF)
-    with websocket, keepalive(websocket, ping_interval=0.01) as alive:
-        wait_until(lambda: alive.latency > 0)
-    assert made
-    assert not hasattr(_state.Selector(), "fileno")  # as epoll's and kqueue's have
+    os.close(lowest_free := os.dup(0))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+        with keepalive(websocket, ping_interval=0.01) as alive:
+            wait_until(lambda: alive.latency > 0)
+            with pytest.raises(OSError, match="Too many open files"):
+                os.dup(0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    websocket.close()
 
 
-@pytest.mark.parametrize("where", ["set_user_timeout", "start"])
-def test_interrupted_on_entering_the_block(echo_uri, monkeypatch, where):
-    class TimeLimit(BaseException):
-        pass
-
-    def strike(*args):
-        calls.append(unpatched(*args))
-        monkeypatch.undo()
-        raise TimeLimit
-
-    calls = []
-    with open_connection(echo_uri, **OFF) as websocket:
-        alive = keepalive(websocket)
-        owner = _keepalive if where == "set_user_timeout" else alive._thread
-        unpatched = getattr(owner, where)
-        monkeypatch.setattr(owner, where, strike)
-        with pytest.raises(TimeLimit), alive:
-            pytest.fail("it wasn't struck")
-        assert not thread_of(alive).is_alive()
-        assert not get_user_timeout(websocket.socket)  # 0, or there is no such option
-        websocket.send("still open")
-        assert websocket.recv(timeout=5) == "still open"
+def test_interrupted_on_entering_the_block(echo_uri):
+    """At any line: no thread is left behind, and the option is as it was."""
+    for at in range(1, 100):
+        with open_connection(echo_uri, **OFF) as websocket:
+            alive = keepalive(websocket)
+            with struck(at, TimeLimit) as where, contextlib.suppress(TimeLimit):
+                alive.__enter__()
+            if not where:
+                alive.__exit__()
+                break
+            wait_until(lambda: not pinging())
+            option = getattr(socket, "TCP_USER_TIMEOUT", None)
+            assert not (option and websocket.socket.getsockopt(socket.IPPROTO_TCP, option)), where
+            websocket.send("still open")
+            assert websocket.recv(timeout=5) == "still open"
+    assert 10 < at < 99
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
+import select
 import socket
 import threading
 
@@ -13,14 +13,20 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 from websockets.sync.client import unix_connect
 
-from websockets_closefix import _provoke
-from websockets_closefix.resilience import _user_timeout, keepalive
-from websockets_closefix.resilience._ending import hang_up
-from websockets_closefix.resilience._state import is_ready
+from websockets_closefix.resilience import keepalive
 
-from ..peers import client_context, server_context, tls_peer
-from .conftest import serving
-from .test_keepalive import OFF, wait_until
+from .peers import (
+    OFF,
+    client_context,
+    open_connection,
+    peer,
+    server_context,
+    serving,
+    shake_hands,
+    shut_down,
+    wait_until,
+)
+from .test_keepalive import pinging
 
 HAS_USER_TIMEOUT = hasattr(socket, "TCP_USER_TIMEOUT")
 needs_user_timeout = pytest.mark.skipif(not HAS_USER_TIMEOUT, reason="there's no such option")
@@ -28,7 +34,7 @@ SMALL_BUFFER = 65536
 
 
 def can_send(websocket):
-    return is_ready(websocket, selectors.EVENT_WRITE)
+    return bool(select.select([], [websocket.socket], [], 0)[1])
 
 
 def user_timeout(websocket):
@@ -36,10 +42,10 @@ def user_timeout(websocket):
 
 
 @contextlib.contextmanager
-def never_reading(peer=_provoke.peer):
+def never_reading(context=None):
     """Run a peer that shakes hands and then reads nothing, until the block ends."""
     done = threading.Event()
-    with peer(lambda sock: done.wait(20)) as uri:
+    with peer(lambda sock: done.wait(20), context) as uri:
         try:
             yield uri
         finally:
@@ -63,14 +69,15 @@ def send_in_a_thread(websocket, size):
 @needs_user_timeout
 @pytest.mark.parametrize("secure", [False, True])
 def test_peer_that_takes_nothing_is_noticed_in_the_middle_of_send(secure):
-    with never_reading(tls_peer if secure else _provoke.peer) as uri:
+    with never_reading(server_context if secure else None) as uri:
         context = {"ssl": client_context} if secure else {}
-        websocket = _provoke.open_connection(uri, compression=None, **context, **OFF)
+        websocket = open_connection(uri, compression=None, **context, **OFF)
         sender, raised = send_in_a_thread(websocket, 2**26)
         with keepalive(websocket, ping_interval=0.2, ping_timeout=0.2):
             sender.join(10)
             hung = sender.is_alive()
-            hang_up(websocket.socket)
+            with contextlib.suppress(OSError):
+                websocket.socket.shutdown(socket.SHUT_RDWR)
         sender.join(5)
     assert not hung
     assert len(raised) == 1
@@ -95,7 +102,7 @@ class SlowLink:
 
     def __exit__(self, *exc_info):
         self.over.set()
-        _provoke.hang_up(self.listener)
+        shut_down(self.listener)
         for thread in self.threads:
             thread.join(5)
         self.listener.close()
@@ -105,7 +112,7 @@ class SlowLink:
             stack.enter_context(contextlib.suppress(OSError))
             client = stack.enter_context(self.listener.accept()[0])
             server = stack.enter_context(socket.create_connection(self.target))
-            stack.callback(_provoke.hang_up, server)
+            stack.callback(shut_down, server)
             self.threads.append(threading.Thread(target=self.down, args=(server, client)))
             self.threads[1].start()
             while data := client.recv(SMALL_BUFFER // 4):
@@ -139,7 +146,7 @@ def test_slow_upload_survives():
     running = serving(count, max_size=None, compression=None)
     with running as uri, SlowLink(uri, pause=0.02) as address:
         sock = connected_with_a_small_buffer(address)
-        websocket = _provoke.open_connection(uri, sock=sock, compression=None, **OFF)
+        websocket = open_connection(uri, sock=sock, compression=None, **OFF)
         with keepalive(websocket, ping_interval=0.1, ping_timeout=0.6) as alive:
             websocket.send(bytes(size))
             assert websocket.recv(timeout=20) == str(size)
@@ -151,20 +158,19 @@ def fill(websocket):
     """Fill the send buffer, so that the next byte would block, as if by luck."""
     with contextlib.suppress(BlockingIOError):
         while True:
-            # Pongs, which nobody reads. Not setblocking(), which would disturb the reader thread.
+            # Pongs, which aren't read. Not setblocking(), which would disturb the reader thread.
             websocket.socket.send((b"\x8a\xfd" + bytes(4 + 125)) * 100, socket.MSG_DONTWAIT)
 
 
 @needs_user_timeout
 def test_ping_does_not_block_on_a_full_buffer():
     with never_reading() as uri:
-        websocket = _provoke.open_connection(uri, compression=None, **OFF)
+        websocket = open_connection(uri, compression=None, **OFF)
         fill(websocket)
-        with keepalive(websocket, ping_interval=0.2, ping_timeout=0.2) as alive:
+        with keepalive(websocket, ping_interval=0.2, ping_timeout=0.2):
             with pytest.raises(ConnectionClosedError):
                 websocket.recv(timeout=10)
-            alive._thread.join(5)
-            assert not alive._thread.is_alive()
+            wait_until(lambda: not pinging())
 
 
 @needs_user_timeout
@@ -172,56 +178,56 @@ def test_peer_that_takes_little_of_a_full_buffer_is_spared():
     """Nobody is sending, and it takes long until there is room for a ping."""
     with serving() as uri, SlowLink(uri, pause=0.05) as address:
         sock = socket.create_connection(address)
-        websocket = _provoke.open_connection(uri, sock=sock, compression=None, **OFF)
+        websocket = open_connection(uri, sock=sock, compression=None, **OFF)
         fill(websocket)
         with keepalive(websocket, ping_interval=0.1, ping_timeout=0.6):
             with pytest.raises(TimeoutError):
                 websocket.recv(timeout=1.5)
             assert not can_send(websocket)
             assert websocket.protocol.state is State.OPEN
-        hang_up(websocket.socket)
+        websocket.socket.shutdown(socket.SHUT_RDWR)
         websocket.recv_events_thread.join(5)
 
 
 def test_full_buffer_of_a_unix_socket_does_not_hold_up_the_end_of_the_block(tmp_path):
-    """There the kernel gives up nobody."""
+    """There the kernel gives up no peer."""
 
-    def shake_hands():
+    def shake_hands_only():
         sock, _ = listener.accept()
         with sock:
-            _provoke.shake_hands(sock)
+            shake_hands(sock)
             done.wait(20)
 
     done, path = threading.Event(), str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
         listener.listen()
-        peer = threading.Thread(target=shake_hands)
+        peer = threading.Thread(target=shake_hands_only)
         peer.start()
         websocket = unix_connect(path, compression=None, **OFF).__enter__()
         fill(websocket)
         alive = keepalive(websocket, ping_interval=0.01, ping_timeout=0.01)
         with alive, pytest.raises(TimeoutError):
             websocket.recv(timeout=0.5)
-        assert not alive._thread.is_alive()
+        assert not pinging()
         assert websocket.protocol.state is State.OPEN
         done.set()
         peer.join(5)
         websocket.recv_events_thread.join(5)
 
 
-def test_without_ping_timeout_nobody_is_given_up():
+def test_without_ping_timeout_no_peer_is_given_up():
     with never_reading() as uri:
-        websocket = _provoke.open_connection(uri, compression=None, **OFF)
+        websocket = open_connection(uri, compression=None, **OFF)
         before = user_timeout(websocket) if HAS_USER_TIMEOUT else 0
         fill(websocket)
-        with keepalive(websocket, ping_interval=0.01, ping_timeout=None) as alive:
+        with keepalive(websocket, ping_interval=0.01, ping_timeout=None):
             with pytest.raises(TimeoutError):
                 websocket.recv(timeout=0.5)
-            assert alive._thread.is_alive()
+            assert pinging()
             assert not HAS_USER_TIMEOUT or user_timeout(websocket) == before
-        assert not alive._thread.is_alive()
-        hang_up(websocket.socket)
+        assert not pinging()
+        websocket.socket.shutdown(socket.SHUT_RDWR)
         websocket.recv_events_thread.join(5)
 
 
@@ -232,7 +238,7 @@ def test_option_is_put_back(before, meanwhile, secure):
     context = {"ssl": server_context} if secure else {}
     with serving(**context) as uri:
         context = {"ssl": client_context} if secure else {}
-        websocket = _provoke.open_connection(uri, **context, **OFF)
+        websocket = open_connection(uri, **context, **OFF)
         websocket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, before)
         with keepalive(websocket, ping_interval=20, ping_timeout=10.5):
             assert user_timeout(websocket) == meanwhile
@@ -244,7 +250,7 @@ def test_option_is_put_back(before, meanwhile, secure):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # of 3.12 and later
 def test_option_outlasts_a_forked_child_that_leaves_the_block(echo_uri):
     """The socket is the parent's, too."""
-    websocket = _provoke.open_connection(echo_uri, **OFF)
+    websocket = open_connection(echo_uri, **OFF)
     with keepalive(websocket) as alive:
         pid = os.fork()
         if pid == 0:
@@ -259,39 +265,32 @@ def test_option_outlasts_a_forked_child_that_leaves_the_block(echo_uri):
 
 @needs_user_timeout
 def test_option_takes_no_more_than_an_int(echo_uri):
-    websocket = _provoke.open_connection(echo_uri, **OFF)
+    websocket = open_connection(echo_uri, **OFF)
     with keepalive(websocket, ping_timeout=float("inf")):
         assert user_timeout(websocket) == 2**31 - 1
     websocket.close()
 
 
 def test_block_may_outlast_the_connection(echo_uri):
-    websocket = _provoke.open_connection(echo_uri, **OFF)
+    websocket = open_connection(echo_uri, **OFF)
     with keepalive(websocket):
         websocket.close()
 
 
-def test_platform_without_the_option(echo_uri, monkeypatch):
-    monkeypatch.setattr(_user_timeout, "TCP_USER_TIMEOUT", None)
-    websocket = _provoke.open_connection(echo_uri, **OFF)
+def test_platform_without_the_option(echo_uri, set_constants):
+    set_constants(TCP_USER_TIMEOUT=None)
+    websocket = open_connection(echo_uri, **OFF)
     with keepalive(websocket, ping_interval=0.01) as alive:
         wait_until(lambda: alive.latency > 0)
-        assert alive._user_timeout is None
+        assert not HAS_USER_TIMEOUT or user_timeout(websocket) == 0
     websocket.close()
 
 
 def test_ends_with_a_connection_that_cannot_be_written_to():
     with never_reading() as uri:
-        websocket = _provoke.open_connection(uri, compression=None, **OFF)
+        websocket = open_connection(uri, compression=None, **OFF)
         fill(websocket)
-        with keepalive(websocket, ping_interval=0.01, ping_timeout=None) as alive:
+        with keepalive(websocket, ping_interval=0.01, ping_timeout=None):
             assert not can_send(websocket)
-            hang_up(websocket.socket)
-            alive._thread.join(5)
-            assert not alive._thread.is_alive()
-
-
-def test_closed_socket_keeps_nobody_waiting(echo_uri):
-    websocket = _provoke.open_connection(echo_uri, **OFF)
-    websocket.close()
-    assert can_send(websocket)
+            websocket.socket.shutdown(socket.SHUT_RDWR)
+            wait_until(lambda: not pinging())

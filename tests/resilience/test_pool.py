@@ -12,11 +12,17 @@ import stamina
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from websockets_closefix import _provoke
-from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout, _pool
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
-from ..peers import client_context, server_context
-from .conftest import serving
+from .peers import (
+    client_context,
+    peer,
+    reset_on_close,
+    server_context,
+    serving,
+    stay_silent,
+    wait_until,
+)
 
 NOBODY = "ws://127.0.0.1:1"  # a server that is shut down before it has begun fails now and then
 
@@ -26,25 +32,16 @@ def ask(websocket, question):
     return websocket.recv(timeout=5)
 
 
-def outlive(pool, websocket):
-    """Make a connection as old as the pool lets any become."""
-    [slot] = [slot for slot in pool._slots if slot.websocket is websocket]
-    slot.opened_at -= pool.max_lifetime
-
-
 def wait_for(pool, **expected):
     """Wait until the pool's statistics are as expected."""
-    deadline = time.monotonic() + 10
-    while not expected.items() <= pool.get_stats().items():
-        assert time.monotonic() < deadline, pool.get_stats()
-        threading.Event().wait(0.005)
+    wait_until(lambda: expected.items() <= pool.get_stats().items())
 
 
 def resetting(websocket):
     """Answer; reset the connection when asked to."""
     for message in websocket:
         if message == "reset, please":
-            _provoke.reset_on_close(websocket.socket)
+            reset_on_close(websocket.socket)
             websocket.close_socket()
             return
         websocket.send(message)
@@ -97,7 +94,7 @@ def test_connection_that_died_while_idle_is_replaced(resetting_uri):
     with ConnectionPool(resetting_uri) as pool:
         with pool.connection() as first:
             first.send("reset, please")
-            # Returned while it's still open, as far as anybody can know.
+            # Returned while it's still open, as far as can be known.
         first.recv_events_thread.join(5)
         with pool.connection() as second:
             assert ask(second, "hello") == "hello"
@@ -116,7 +113,7 @@ def test_connection_that_dies_in_use_is_discarded(resetting_uri):
         assert pool.get_stats()["returns_bad"] == 1
 
 
-def test_connection_that_dies_in_use_is_discarded_if_the_borrower_doesnt_mind(resetting_uri):
+def test_connection_that_dies_in_use_is_discarded_if_the_borrower_ignores_it(resetting_uri):
     with ConnectionPool(resetting_uri, max_size=1) as pool:
         with pool.connection() as first, contextlib.suppress(ConnectionClosed):
             ask(first, "reset, please")
@@ -155,7 +152,7 @@ def test_connection_whose_borrower_left_with_an_exception_is_discarded(echo_uri,
 
 def test_waiting_longer_than_the_timeout(echo_uri):
     with ConnectionPool(echo_uri, max_size=1, timeout=0.05) as pool, pool.connection():
-        with pytest.raises(PoolTimeout, match="nobody returned one of 1 connections in time"):
+        with pytest.raises(PoolTimeout, match="none of 1 connections was returned in time"):
             pool.connection().__enter__()
         with pytest.raises(PoolTimeout):
             pool.connection(timeout=0.01).__enter__()
@@ -233,7 +230,7 @@ def test_closed_pool():
         pool.connection().__enter__()
 
 
-def test_closing_wakes_those_who_wait(echo_uri):
+def test_closing_wakes_those_that_wait(echo_uri):
     pool = ConnectionPool(echo_uri, max_size=1)
     with ThreadPoolExecutor(1) as executor, pool.connection():
         waiting = executor.submit(pool.connection().__enter__)
@@ -272,7 +269,7 @@ def test_closing_cuts_borrowers_that_take_too_long(echo_uri):
     assert pool.get_stats()["pool_size"] == 0
 
 
-def test_closing_says_goodbye_to_those_that_are_idle(echo_uri):
+def test_closing_sends_a_close_frame_to_those_that_are_idle(echo_uri):
     pool = ConnectionPool(echo_uri)
     with pool.connection() as lent:
         with pool.connection() as idle:
@@ -281,13 +278,12 @@ def test_closing_says_goodbye_to_those_that_are_idle(echo_uri):
     assert (idle.protocol.close_code, lent.protocol.close_code) == (1000, 1006)
 
 
-def test_closing_cuts_borrowers_that_wait_for_a_pong(echo_uri, monkeypatch):
+def test_closing_cuts_borrowers_that_wait_for_a_pong(echo_uri, set_constants):
     def ping():
         asked.set()
         return threading.Event()  # of a pong that never comes
 
-    monkeypatch.setattr(_pool, "PING_AFTER", 0)
-    monkeypatch.setattr(_pool, "PING_TIMEOUT", 20)
+    set_constants(PING_AFTER=0, PING_TIMEOUT=20)
     asked = threading.Event()
     pool = ConnectionPool(echo_uri)
     with pool.connection() as websocket:
@@ -302,22 +298,19 @@ def test_closing_cuts_borrowers_that_wait_for_a_pong(echo_uri, monkeypatch):
     assert not websocket.recv_events_thread.is_alive()
 
 
-def test_closing_ends_those_that_are_idle_before_it_waits_for_borrowers(echo_uri, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    with ConnectionPool(echo_uri) as pool, pool.connection():
+def test_closing_ends_those_that_are_idle_before_it_waits_for_borrowers(echo_uri):
+    pool = ConnectionPool(echo_uri)
+    with ThreadPoolExecutor(1) as executor, pool.connection():
         with pool.connection() as idle:
             pass
-        monkeypatch.setattr(_pool, "wait_until", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            pool.close()
-        monkeypatch.undo()
+        closing = executor.submit(pool.close, timeout=5)
+        idle.recv_events_thread.join(4)
         assert idle.protocol.close_code == 1000
+        assert not closing.done()
 
 
 def test_closing_cuts_connections_whose_peer_never_answers():
-    with _provoke.peer(_provoke.stay_silent) as uri:
+    with peer(stay_silent) as uri:
         pool = ConnectionPool(uri)
         with pool.connection() as websocket:
             pass
@@ -325,14 +318,6 @@ def test_closing_cuts_connections_whose_peer_never_answers():
         assert not websocket.recv_events_thread.is_alive()
         assert pool.get_stats()["pool_size"] == 0
     assert websocket.protocol.state is State.CLOSED
-
-
-def test_closed_in_the_moment_in_which_a_borrower_gets_his_turn(echo_uri, monkeypatch):
-    pool = ConnectionPool(echo_uri)
-    monkeypatch.setattr(pool, "_wait_for_turn", lambda borrower, deadline: pool.close(timeout=0))
-    with pytest.raises(PoolClosed):
-        pool.connection().__enter__()
-    assert pool.get_stats()["connections_num"] == 0
 
 
 def test_closed_while_connecting(echo_uri):
@@ -358,7 +343,7 @@ def test_every_request_is_answered_with_stamina_although_connections_are_reset()
     def reset_every_twentieth(websocket):
         for number, message in enumerate(websocket, 1):
             if number == 20:
-                _provoke.reset_on_close(websocket.socket)
+                reset_on_close(websocket.socket)
                 websocket.close_socket()
                 return
             websocket.send(message)

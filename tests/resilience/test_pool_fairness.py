@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import gc
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from websockets_closefix.resilience import ConnectionPool, _line, _pool, _slot
+from websockets_closefix.resilience import ConnectionPool, PoolTimeout
 
-from .conftest import serving
+from .interrupts import signalled
+from .peers import serving
 from .test_pool import ask, wait_for
 
 
@@ -44,7 +45,7 @@ def work_and_answer(websocket):
 
 
 @pytest.mark.parametrize(("threads", "max_size"), [(2, 1), (8, 4), (50, 4)])
-def test_nobody_is_served_less_than_half_as_often_as_anybody_else(threads, max_size):
+def test_no_thread_is_served_less_than_half_as_often_as_another(threads, max_size):
     with contextlib.ExitStack() as stack:
         uri = stack.enter_context(serving(work_and_answer, compression=None))
         pool = ConnectionPool(uri, max_size=max_size, timeout=20, compression=None)
@@ -54,7 +55,7 @@ def test_nobody_is_served_less_than_half_as_often_as_anybody_else(threads, max_s
     assert min(served) * 2 >= max(served), served
 
 
-def test_nobody_is_overtaken(echo_uri):
+def test_no_thread_is_overtaken(echo_uri):
     def borrow(number):
         with pool.connection():
             order.append(number)
@@ -65,12 +66,12 @@ def test_nobody_is_overtaken(echo_uri):
             for number in range(10):
                 executor.submit(borrow, number)
                 wait_for(pool, requests_waiting=number + 1)
-        # Whoever has just returned one comes last, too.
+        # The thread that has just returned one comes last, too.
         borrow(10)
     assert order == list(range(11))
 
 
-def test_free_slot_goes_to_whoever_waits_longest(echo_uri):
+def test_free_slot_goes_to_the_thread_that_waits_longest(echo_uri):
     """Not only a connection: here every borrower's is discarded."""
 
     def borrow(number):
@@ -89,44 +90,41 @@ def test_free_slot_goes_to_whoever_waits_longest(echo_uri):
     assert order == list(range(6))
 
 
-def test_whoever_is_not_called_looks_himself(echo_uri, monkeypatch):
-    monkeypatch.setattr(_pool, "RECHECK_INTERVAL", 0.01)
-    with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri, max_size=1) as pool:
-        with pool.connection():
-            waiting = executor.submit(pool.connection(timeout=10).__enter__)
+def test_all_that_come_to_the_front_at_the_same_time_are_called(echo_uri, set_constants):
+    """Two leave at once, and one that comes at that moment finds itself in front, with another."""
+
+    def wait():
+        with pool.connection(timeout=10) as websocket:
+            assert ask(websocket, "hello") == "hello"
+
+    def come():
+        with contextlib.suppress(PoolTimeout):
+            late.append(pool.connection(timeout=0.01))
+            late[-1].__enter__()
+
+    def leave(manager, meanwhile):
+        with signalled(at, lambda: run(meanwhile)) as where:
+            manager.__exit__(None, None, None)
+        return where
+
+    def run(function, *args):
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(function, *args).result(8)
+
+    set_constants(RECHECK_INTERVAL=300)
+    where, at = ["the first line"], 0
+    while where:
+        at += 1
+        late = []
+        with ConnectionPool(echo_uri, max_size=2) as pool, ThreadPoolExecutor(1) as executor:
+            first, second = pool.connection(), pool.connection()
+            first.__enter__(), second.__enter__()
+            waiting = executor.submit(wait)
             wait_for(pool, requests_waiting=1)
-            monkeypatch.setattr(_line.Borrower, "call", lambda self: None)
-        waiting.result(5)
-        monkeypatch.undo()
-
-
-def test_two_who_claim_a_slot_at_once(monkeypatch):
-    def join_too_late(borrower):
-        join(first)
-        join(borrower)
-
-    slot, first, second = _slot.Slot(), _line.Borrower(), _line.Borrower()
-    join = slot.line.join
-    monkeypatch.setattr(slot.line, "join", join_too_late)
-    assert not slot.claim(second)
-    assert slot.line.first() == [first]
-    slot.line.leave(first)
-    monkeypatch.undo()
-    assert slot.claim(second)
-
-
-def test_place_of_a_borrower_who_vanished():
-    """The next to join removes it, even if another thread is just about to."""
-
-    class Raced(list):
-        def remove(self, ref):
-            super().remove(ref)
-            super().remove(ref)
-
-    line, borrower = _line.Line(), _line.Borrower()
-    line._refs = Raced()
-    line.join(_line.Borrower())
-    gc.collect()  # which PyPy needs
-    line.join(borrower)
-    assert line.first() == [borrower]
-    assert len(line._refs) == 1
+            where = leave(first, functools.partial(leave, second, come))
+            if not where:
+                second.__exit__(None, None, None)
+            waiting.result(8)
+            for manager in late:
+                manager.__exit__(None, None, None)
+    assert at > 10

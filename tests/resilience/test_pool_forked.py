@@ -8,14 +8,14 @@ import socket
 import sys
 import threading
 import traceback
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from websockets_closefix.resilience import ConnectionPool, PoolClosed, _pool
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
-from ..peers import client_context, server_context
-from .conftest import serving
+from .peers import client_context, server_context, serving
 from .test_pool import NOBODY, ask, wait_for
 
 pytestmark = [
@@ -70,13 +70,33 @@ def test_child_starts_empty(secure):
             assert (stats["connections_num"], stats["connections_lost"]) == (1, 0)
 
 
+def check_there_is_one(pool):
+    """There is room for one connection, and no more."""
+    assert pool.get_stats()["pool_size"] == 0
+    with pool.connection(timeout=5) as websocket:
+        assert ask(websocket, "child") == "child"
+        with pytest.raises(PoolTimeout):
+            pool.connection(timeout=0.05).__enter__()
+        assert pool.get_stats()["pool_size"] == 1
+    with pool.connection(timeout=5) as again:
+        assert again is websocket
+    assert pool.get_stats()["pool_size"] == 1
+    pool.close()
+
+
 def test_borrower_forks(echo_uri):
     """The child leaves the block, too: it has nothing to give back."""
     with ConnectionPool(echo_uri, max_size=1) as pool:
-        with pool.connection() as websocket:
-            pid = os.fork()
-        if pid == 0:
-            os._exit(pool.get_stats()["pool_size"])
+        pid, code = None, 1
+        try:
+            with pool.connection() as websocket:
+                pid = os.fork()
+            if pid == 0:
+                check_there_is_one(pool)
+            code = 0
+        finally:
+            if pid == 0:
+                os._exit(code)
         assert os.waitpid(pid, 0) == (pid, 0)
         with pool.connection() as again:
             assert again is websocket
@@ -128,12 +148,9 @@ def test_descriptors_are_closed_without_a_byte(echo_uri):
 
 
 def test_pool_that_is_gone_is_forgotten():
-    pool = ConnectionPool(NOBODY)
-    assert pool in _pool.pools
-    pool.close()
-    del pool
+    pool = weakref.ref(ConnectionPool(NOBODY))
     gc.collect()
-    assert not [each for each in _pool.pools if each.uri == NOBODY]
+    assert pool() is None
 
 
 def test_child_that_ends_as_any_process_does(echo_uri, python):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import selectors
 import socket
 import sys
 import threading
@@ -15,32 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
+from websockets.sync.client import ClientConnection
 
-from websockets_closefix import _provoke
-from websockets_closefix.resilience import (
-    ConnectionPool,
-    PoolClosed,
-    PoolTimeout,
-    _line,
-    _pool,
-    _slot,
-    _state,
-)
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
-from .conftest import serving
+from .peers import has_unread, peer, serving, stay_silent, wait_until
 from .relay import Relay
-from .test_pool import NOBODY, ask, leave_with_an_exception, outlive, wait_for
-
-
-@pytest.fixture
-def ping_always(monkeypatch):
-    monkeypatch.setattr(_pool, "PING_AFTER", 0)
-
-
-@pytest.fixture
-def impatient(monkeypatch, ping_always):
-    monkeypatch.setattr(_pool, "PING_TIMEOUT", 0.2)
-    monkeypatch.setattr(_pool, "CLOSE_TIMEOUT", 0.1)
+from .test_pool import NOBODY, ask, leave_with_an_exception, wait_for
 
 
 def lend_in_turn(pool, count=1):
@@ -103,34 +83,36 @@ def test_one_that_came_back_meanwhile_is_kept(echo_uri, impatient):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_pool_that_is_closed_while_a_borrower_connects(echo_uri, monkeypatch, when):
-    connect = _slot.connect
-
-    def connect_and_close(*args, **kwargs):
-        if when == "before":
+def test_pool_that_is_closed_while_a_borrower_connects(echo_uri, when):
+    class Closing(ClientConnection):
+        def handshake(self, *args, **kwargs):
+            if when == "before":
+                pool.close(timeout=0.01)
+            super().handshake(*args, **kwargs)
             pool.close(timeout=0.01)
-        websocket = connect(*args, **kwargs)
-        pool.close(timeout=0.01)
-        return websocket
 
-    monkeypatch.setattr(_slot, "connect", connect_and_close)
-    pool = ConnectionPool(echo_uri)
+    pool = ConnectionPool(echo_uri, create_connection=Closing)
     with pytest.raises(PoolClosed), pool.connection():
         pytest.fail("it was lent")
     assert pool.get_stats()["pool_size"] == 0
     assert pool.get_stats()["requests_errors"] == 1
 
 
-def test_many_half_open_connections_cost_no_more_than_one(echo_uri, impatient, monkeypatch):
-    monkeypatch.setattr(_pool, "CLOSE_TIMEOUT", 1)
-    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=8, max_idle=0.01) as pool:
-        lend_in_turn(pool, 8)
+def test_many_half_open_connections_cost_no_more_than_one(echo_uri, set_constants, clock):
+    """None of them answers its close frame."""
+    set_constants(CLOSE_TIMEOUT=1, SEND_TIMEOUT=1)
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=20) as pool:
+        idle = lend_in_turn(pool, 20)
         relay.swallowing.set()
         pool.uri = echo_uri
-        threading.Event().wait(0.02)  # max_idle
-        with pool.connection(timeout=5) as websocket:
+        clock.advance(pool.max_idle)
+        started = time.monotonic()
+        with pool.connection() as websocket:
             assert ask(websocket, "hello") == "hello"
-        wait_for(pool, pool_size=1)
+            assert websocket not in idle
+        wait_for(pool, connections_lost=20, pool_size=1)
+        assert not any(websocket.recv_events_thread.is_alive() for websocket in idle)
+        assert time.monotonic() - started < 15
 
 
 def test_connection_that_answers_a_ping_is_lent_again(echo_uri, ping_always):
@@ -159,9 +141,9 @@ def test_connection_that_fails_while_it_is_pinged_is_replaced(echo_uri, ping_alw
 
 
 @pytest.mark.timeout(15)
-def test_connections_that_die_of_the_ping_are_replaced_at_once(echo_uri, ping_always, monkeypatch):
-    """As where a firewall has forgotten them: nobody waits for their pongs."""
-    monkeypatch.setattr(_pool, "PING_TIMEOUT", 100)
+def test_connections_that_die_of_the_ping_are_replaced_at_once(echo_uri, set_constants):
+    """As where a firewall has forgotten them: no borrower waits for their pongs."""
+    set_constants(PING_AFTER=0, PING_TIMEOUT=100)
     with ConnectionPool(echo_uri, timeout=100) as pool:
         idle = lend_in_turn(pool, 4)
         for websocket in idle:
@@ -174,6 +156,11 @@ def ping_and_die(websocket):
     return threading.Event()  # of the pong that never comes
 
 
+def pings_pending():
+    """Return the threads of the pool that wait for a pong."""
+    return [thread for thread in threading.enumerate() if thread.name == "_ask"]
+
+
 def test_connection_that_cannot_be_written_to_is_replaced(echo_uri, impatient):
     with ConnectionPool(echo_uri) as pool:
         [first] = lend_in_turn(pool)
@@ -181,9 +168,9 @@ def test_connection_that_cannot_be_written_to_is_replaced(echo_uri, impatient):
             assert lend_in_turn(pool) != [first]
 
 
-def test_those_with_little_time_find_out_together(echo_uri, ping_always, monkeypatch):
+def test_those_with_little_time_find_out_together(echo_uri, set_constants):
     """None of them can wait for as long as a pong may take."""
-    monkeypatch.setattr(_pool, "PING_TIMEOUT", 0.5)
+    set_constants(PING_AFTER=0, PING_TIMEOUT=0.5)
     with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=2) as pool:
         [first, second] = idle = lend_in_turn(pool, 2)
         asked = [count_pings(websocket) for websocket in idle]
@@ -199,7 +186,7 @@ def test_those_with_little_time_find_out_together(echo_uri, ping_always, monkeyp
         assert not second.recv_events_thread.is_alive()
 
 
-def test_pong_that_came_long_ago_proves_nothing(echo_uri, ping_always, monkeypatch):
+def test_pong_that_came_long_ago_proves_nothing(echo_uri, ping_always, clock):
     with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=1) as pool:
         [websocket] = lend_in_turn(pool)
         pings = count_pings(websocket)
@@ -207,11 +194,24 @@ def test_pong_that_came_long_ago_proves_nothing(echo_uri, ping_always, monkeypat
         with pytest.raises(PoolTimeout):
             pool.connection(timeout=0.01).__enter__()
         relay.hold_back.set()
-        [slot] = pool._slots
-        assert _pool.wait_until(lambda: not slot.ping.is_pending(), 5)
-        slot.ping._deadline = 0
+        wait_until(lambda: not pings_pending())
+        clock.advance(10)
         assert lend_in_turn(pool) == [websocket]
         assert len(pings) == 2
+
+
+def test_pong_that_was_left_to_the_next(echo_uri, ping_always):
+    """It gets that connection, unasked, rather than a new one."""
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri) as pool:
+        [websocket] = lend_in_turn(pool)
+        pings = count_pings(websocket)
+        relay.hold_back.clear()
+        with pytest.raises(PoolTimeout):
+            pool.connection(timeout=0.05).__enter__()
+        relay.hold_back.set()
+        wait_until(lambda: not pings_pending())
+        assert lend_in_turn(pool) == [websocket]
+        assert len(pings) == 1
 
 
 def test_no_time_for_a_new_connection():
@@ -219,47 +219,19 @@ def test_no_time_for_a_new_connection():
         pool.connection(timeout=0).__enter__()
 
 
-def test_all_that_is_dead_is_dropped_in_one_go(echo_uri, monkeypatch):
-    """Whatever each of them would take by itself."""
-
-    def remember(websockets, timeout):
-        ended.append(len(websockets))
-        end_all(websockets, timeout)
-
-    ended, end_all = [], _slot.end_all
-    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=20) as pool:
-        idle = lend_in_turn(pool, 20)
-        for websocket in idle:
-            outlive(pool, websocket)
-        relay.swallowing.set()
+def test_borrower_waits_while_what_was_in_its_slot_is_ended(echo_uri, set_constants, clock):
+    """Within its timeout."""
+    set_constants(SEND_TIMEOUT=2)
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=2) as pool:
+        lend_in_turn(pool, 2)
+        clock.advance(pool.max_lifetime)
+        relay.swallowing.set()  # so that no close frame is answered
         pool.uri = echo_uri
-        monkeypatch.setattr(_slot, "end_all", remember)
-        lend_in_turn(pool)
-        wait_for(pool, connections_lost=20, pool_size=1)
-        assert ended == [20]
-        assert not any(websocket.recv_events_thread.is_alive() for websocket in idle)
-
-
-def test_slots_are_another_borrowers_for_a_moment(echo_uri, monkeypatch):
-    """Who drops what is unfit has them all; whoever else is served waits, within his timeout."""
-
-    def end_slowly(websockets, timeout):
-        begun.set()
-        assert proceed.wait(10)
-        end_all(websockets, timeout)
-
-    end_all, begun, proceed = _slot.end_all, threading.Event(), threading.Event()
-    with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri, max_size=2) as pool:
-        for websocket in lend_in_turn(pool, 2):
-            outlive(pool, websocket)
-        monkeypatch.setattr(_slot, "end_all", end_slowly)
-        dropping = executor.submit(lend_in_turn, pool)
-        assert begun.wait(5)
         with pytest.raises(PoolTimeout, match="found in time"):
             pool.connection(timeout=0.05).__enter__()
         assert pool.get_stats()["connections_num"] == 2
-        proceed.set()
-        assert len(dropping.result(5)) == 1
+        assert len(lend_in_turn(pool)) == 1
+        assert pool.get_stats()["connections_lost"] == 2
 
 
 def refuse_threads(monkeypatch):
@@ -274,11 +246,15 @@ def shut_down(monkeypatch):
 
 
 @pytest.mark.parametrize("prevent", [refuse_threads, shut_down])
-def test_no_thread_can_be_started(echo_uri, ping_always, monkeypatch, prevent):
-    """A connection is lent unasked then, as it would be used without a pool."""
+def test_no_thread_can_be_started(echo_uri, ping_always, clock, monkeypatch, prevent):
+    """A connection is lent unasked then, and the borrower ends what is too old."""
     with ConnectionPool(echo_uri) as pool:
-        outdated, fit = lend_in_turn(pool, 2)
-        outlive(pool, outdated)
+        with pool.connection() as outdated:
+            clock.advance(pool.max_lifetime / 2)
+            with pool.connection() as fit:
+                pass
+        clock.advance(pool.max_lifetime / 2)
+        pool.max_idle = pool.max_lifetime
         with monkeypatch.context() as patched:
             prevent(patched)
             with pool.connection() as websocket:
@@ -289,7 +265,7 @@ def test_no_thread_can_be_started(echo_uri, ping_always, monkeypatch, prevent):
         assert not outdated.recv_events_thread.is_alive()
 
 
-def test_pool_that_nobody_has_any_more(echo_uri):
+def test_pool_that_is_no_longer_referenced(echo_uri):
     """Its reader threads would keep the connections open."""
     pool = ConnectionPool(echo_uri)
     [websocket] = lend_in_turn(pool)
@@ -309,7 +285,7 @@ def test_those_that_died_while_idle_are_dropped():
 
     with serving(remember) as uri, ConnectionPool(uri) as pool:
         idle = lend_in_turn(pool, 3)
-        assert _pool.wait_until(lambda: len(connections) == 3, 5)
+        wait_until(lambda: len(connections) == 3)
         for websocket in connections:
             websocket.close()
         for websocket in idle:
@@ -319,17 +295,19 @@ def test_those_that_died_while_idle_are_dropped():
         wait_for(pool, connections_lost=3, pool_size=1)
 
 
-def test_unread_answer_is_nobody_elses(echo_uri):
+def test_unread_answer_reaches_no_other_borrower(echo_uri):
     with ConnectionPool(echo_uri, max_size=1) as pool:
         with pool.connection() as first:
             first.send("one")
-            assert _pool.wait_until(lambda: not _pool.is_quiet(first), 5)
+            wait_until(lambda: has_unread(first))
         with pool.connection() as second:
             assert ask(second, "two") == "two"
         assert second is not first
 
 
-def test_answer_that_comes_while_a_ping_is_answered_is_nobody_elses(echo_uri, ping_always):
+def test_answer_that_comes_while_a_ping_is_answered_reaches_no_other_borrower(
+    echo_uri, ping_always
+):
     with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=1) as pool:
         with pool.connection() as first:
             relay.hold_back.clear()
@@ -338,55 +316,13 @@ def test_answer_that_comes_while_a_ping_is_answered_is_nobody_elses(echo_uri, pi
 
         def release_and_ping():
             relay.hold_back.set()
-            assert _pool.wait_until(lambda: not _pool.is_quiet(first), 5)
+            wait_until(lambda: has_unread(first))
             return ping()
 
         first.ping = release_and_ping
         with pool.connection() as second:
             assert ask(second, "two") == "two"
         assert second is not first
-
-
-def test_message_that_has_arrived_but_is_not_taken_in_is_nobody_elses(monkeypatch):
-    """The reader thread didn't read: its queue was full until just now."""
-    monkeypatch.setattr(_state, "YIELD_INTERVAL", 0.05)  # for a busy machine
-    monkeypatch.setattr(_pool, "SETTLE_TIMEOUT", 5)
-
-    def send_more_than_is_read(websocket):
-        for message in websocket:
-            if message == "hello":
-                websocket.send("hello")
-                continue
-            for number in range(17):
-                websocket.send(str(number))
-            is_full.wait(5)
-            websocket.send("one more")
-
-    def read_all_but_one(websocket):
-        is_full.clear()
-        websocket.send("more")
-        assert _pool.wait_until(lambda: not _state.is_reading(websocket), 5)
-        assert not _state.is_settled(websocket)
-        is_full.set()
-        assert _state.is_ready(websocket, selectors.EVENT_READ, 5)
-        for _ in range(17):
-            websocket.recv(timeout=5)
-
-    is_full = threading.Event()
-    running = serving(send_more_than_is_read, compression=None)
-    with running as uri, ConnectionPool(uri, max_size=1, compression=None) as pool:
-        for _ in range(10):
-            with pool.connection() as websocket:
-                read_all_but_one(websocket)
-            with pool.connection() as websocket:
-                assert ask(websocket, "hello") == "hello"
-
-
-def test_connection_that_does_not_settle_is_not_lent_again(echo_uri, monkeypatch):
-    monkeypatch.setattr(_state, "is_settled", lambda websocket: False)
-    monkeypatch.setattr(_pool, "SETTLE_TIMEOUT", 0.01)
-    with ConnectionPool(echo_uri) as pool:
-        assert lend_in_turn(pool) != lend_in_turn(pool)
 
 
 def test_server_that_pings_costs_no_connection():
@@ -402,34 +338,32 @@ def test_server_that_pings_costs_no_connection():
         assert pool.get_stats()["connections_num"] == 1
 
 
-def test_max_size_is_kept_while_connections_are_ended(echo_uri, monkeypatch):
-    def end_slowly(websockets, timeout):
-        others_would_connect.wait(0.1)
-        end_all(websockets, timeout)
+def test_max_size_is_kept_while_connections_are_ended(echo_uri, set_constants, clock):
+    class Counting(ClientConnection):
+        def __init__(self, *args, **kwargs):
+            open_before.append(sum(w.recv_events_thread.is_alive() for w in created))
+            super().__init__(*args, **kwargs)
+            created.append(self)
 
-    def connect_and_count(*args, **kwargs):
-        open_before.append(pool.get_stats()["pool_size"])
-        return connect(*args, **kwargs)
-
-    end_all, connect = _slot.end_all, _slot.connect
-    others_would_connect, open_before = threading.Event(), []
-    with ThreadPoolExecutor(4) as executor, ConnectionPool(echo_uri, max_size=4) as pool:
-        idle = lend_in_turn(pool, 4)
-        for websocket in idle:
-            outlive(pool, websocket)
-        monkeypatch.setattr(_slot, "end_all", end_slowly)
-        monkeypatch.setattr(_slot, "connect", connect_and_count)
-        with contextlib.ExitStack() as stack:
-            futures = [executor.submit(pool.connection().__enter__) for _ in range(4)]
-            stack.callback(monkeypatch.undo)
-            assert len({future.result(10) for future in futures}) == 4
-        assert max(open_before) < 4
+    set_constants(SEND_TIMEOUT=0.5)
+    created, open_before = [], []
+    with contextlib.ExitStack() as stack:
+        relay = stack.enter_context(Relay(echo_uri))
+        executor = stack.enter_context(ThreadPoolExecutor(8))
+        pool = ConnectionPool(relay.uri, max_size=4, create_connection=Counting)
+        stack.enter_context(pool)
+        lend_in_turn(pool, 4)
+        relay.swallowing.set()  # so that no close frame is answered
+        pool.uri = echo_uri
+        clock.advance(pool.max_lifetime)
+        for future in [executor.submit(lend_in_turn, pool) for _ in range(8)]:
+            future.result(10)
+    assert max(open_before) < 4
+    assert len(created) > 4
 
 
 @pytest.mark.parametrize("timeout", [0, 0.2])
-def test_impatient_borrower_does_not_condemn_what_he_had_no_time_for(
-    echo_uri, ping_always, timeout
-):
+def test_connection_that_there_was_no_time_to_ask_is_kept(echo_uri, ping_always, timeout):
     with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=8) as pool:
         lend_in_turn(pool, 8)
         relay.hold_back.clear()
@@ -514,7 +448,7 @@ def test_connection_that_another_thread_still_reads_is_not_lent_again(echo_uri):
     with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri, max_size=1) as pool:
         with pool.connection() as first:
             reading = executor.submit(read, first)
-            assert _pool.wait_until(lambda: first.recv_messages.get_in_progress, 5)
+            wait_until(lambda: first.recv_messages.get_in_progress)
         assert lend_in_turn(pool) != [first]
         reading.result(5)
 
@@ -523,17 +457,17 @@ def push(websocket):
     with contextlib.suppress(Exception):
         for _ in websocket:
             while True:
-                websocket.send("more than anybody reads" * 100)
+                websocket.send("more than is read" * 100)
 
 
 @pytest.mark.parametrize("leave", [lend_in_turn, None])
-def test_server_that_pushes_more_than_anybody_reads(leave):
+def test_server_that_pushes_more_than_is_read(leave):
     """The reader thread is paused, or blocked; see issue 1555 of websockets."""
 
     def subscribe(websocket):
         websocket.send("subscribe")
         assert websocket.recv(timeout=5).startswith("more than")
-        assert _pool.wait_until(lambda: not _pool.is_quiet(websocket), 5)
+        wait_until(lambda: has_unread(websocket))
 
     with serving(push) as uri:
         with ConnectionPool(uri, max_size=1, timeout=10) as pool:
@@ -563,7 +497,7 @@ def test_server_that_accepts_and_never_answers():
 
 
 def test_peer_that_never_answers_a_close_frame(impatient):
-    with _provoke.peer(_provoke.stay_silent) as uri, ConnectionPool(uri, close_timeout=300) as pool:
+    with peer(stay_silent) as uri, ConnectionPool(uri, close_timeout=300) as pool:
         websocket = leave_with_an_exception(pool, lambda websocket: None)
         assert not websocket.recv_events_thread.is_alive()
         assert pool.get_stats()["pool_size"] == 0
@@ -579,7 +513,7 @@ def test_peer_of_a_discarded_connection_gets_a_normal_closure():
 
     with serving(remember) as uri, ConnectionPool(uri) as pool:
         websocket = leave_with_an_exception(pool, lambda websocket: None)
-        assert _pool.wait_until(lambda: closed, 5)
+        wait_until(lambda: closed)
     assert closed == [1000]
     assert websocket.protocol.close_code == 1000
 
@@ -593,12 +527,12 @@ def test_connection_that_another_thread_blocks_is_discarded_in_bounded_time(impa
 
     def block(websocket):
         sending.append(executor.submit(send, websocket))
-        assert _pool.wait_until(websocket.protocol_mutex.locked, 5)
-        assert not _pool.wait_until(lambda: not websocket.protocol_mutex.locked(), 0.2)
+        wait_until(websocket.protocol_mutex.locked)
+        assert not websocket.protocol_mutex.acquire(timeout=0.2)
 
     sending, done = [], threading.Event()
     with contextlib.ExitStack() as stack:
-        uri = stack.enter_context(_provoke.peer(lambda sock: done.wait(20)))
+        uri = stack.enter_context(peer(lambda sock: done.wait(20)))
         stack.callback(done.set)
         executor = stack.enter_context(ThreadPoolExecutor(1))
         pool = stack.enter_context(ConnectionPool(uri, compression=None))
@@ -608,10 +542,10 @@ def test_connection_that_another_thread_blocks_is_discarded_in_bounded_time(impa
         assert not websocket.recv_events_thread.is_alive()
 
 
-def test_max_idle(echo_uri):
-    with ConnectionPool(echo_uri, max_idle=0.01) as pool:
+def test_max_idle(echo_uri, clock):
+    with ConnectionPool(echo_uri) as pool:
         first, second = lend_in_turn(pool, 2)
-        threading.Event().wait(0.02)
+        clock.advance(pool.max_idle)
         with pool.connection() as third:
             assert third not in (first, second)
             wait_for(pool, pool_size=1)
@@ -626,34 +560,51 @@ def test_connection_that_was_used_last_is_lent_first(echo_uri):
         assert lend_in_turn(pool, 2) == [first, second]
 
 
-def test_slot_is_free_before_whoever_had_it_is_collected(echo_uri, monkeypatch):
+def test_slot_is_free_before_the_frames_of_its_borrower_are_collected(echo_uri, clock):
     """Which PyPy does later."""
-
-    class Kept(_line.Borrower):
-        def __init__(self):
-            super().__init__()
-            kept.append(self)
-
-    kept = []
-    monkeypatch.setattr(_pool, "Borrower", Kept)
+    frames = []
     with ConnectionPool(echo_uri, max_size=1, timeout=5) as pool:
         for _ in range(3):
-            [websocket] = lend_in_turn(pool)
-            outlive(pool, websocket)
+            before = sys.getprofile()
+            sys.setprofile(lambda frame, event, arg: frames.append(frame))
+            try:
+                lend_in_turn(pool)
+            finally:
+                sys.setprofile(before)
+            clock.advance(pool.max_lifetime)
         assert pool.get_stats()["connections_num"] == 3
+    frames.clear()
 
 
-def test_max_lifetime_of_an_idle_connection(echo_uri):
+def test_max_lifetime_of_an_idle_connection(echo_uri, clock):
     with ConnectionPool(echo_uri) as pool:
         [first] = lend_in_turn(pool)
-        outlive(pool, first)
+        clock.advance(pool.max_lifetime)
         assert lend_in_turn(pool) != [first]
         first.recv_events_thread.join(5)
         assert first.protocol.state is State.CLOSED
 
 
+def test_max_lifetime_of_a_connection_that_is_never_idle(echo_uri, clock):
+    with ConnectionPool(echo_uri) as pool:
+        with pool.connection() as first:
+            clock.advance(pool.max_lifetime)
+        assert first.protocol.close_code == 1000
+        assert pool.get_stats()["returns_bad"] == 1
+
+
+def test_those_below_the_one_that_is_used_are_dropped_in_time(echo_uri, clock):
+    """Although no borrower gets as far as that."""
+    with ConnectionPool(echo_uri) as pool:
+        _used, *_others = lend_in_turn(pool, 3)
+        for _ in range(4):
+            clock.advance(pool.max_idle / 3)
+            assert len(lend_in_turn(pool)) == 1
+        wait_for(pool, connections_lost=2, pool_size=1)
+
+
 def test_unreadable_text_is_dropped_with_the_rest(impatient):
-    """Invalid UTF-8 that nobody has read doesn't keep a connection from being ended."""
+    """Unread invalid UTF-8 doesn't keep a connection from being ended."""
 
     def push_nonsense(websocket):
         for _ in websocket:
@@ -663,25 +614,25 @@ def test_unreadable_text_is_dropped_with_the_rest(impatient):
 
     def is_there(websocket):
         # 13.1 decodes, and fails, before the message is read.
-        return not _pool.is_quiet(websocket) or not websocket.recv_events_thread.is_alive()
+        return has_unread(websocket) or not websocket.recv_events_thread.is_alive()
 
     def subscribe(websocket):
         websocket.send("go on")
-        assert _pool.wait_until(lambda: is_there(websocket), 5)
+        wait_until(lambda: is_there(websocket))
 
     with serving(push_nonsense) as uri, ConnectionPool(uri, timeout=5) as pool:
         websocket = leave_with_an_exception(pool, subscribe)
         assert not websocket.recv_events_thread.is_alive()
 
 
-def test_connection_that_somebody_else_reads_is_ended_all_the_same(echo_uri):
+def test_connection_that_another_thread_reads_is_ended_all_the_same(echo_uri):
     def read(websocket):
         with contextlib.suppress(Exception):
             websocket.recv()
 
     def start_reading(websocket):
         reading.append(executor.submit(read, websocket))
-        assert _pool.wait_until(lambda: websocket.recv_messages.get_in_progress, 5)
+        wait_until(lambda: websocket.recv_messages.get_in_progress)
 
     reading = []
     with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri) as pool:

@@ -9,7 +9,6 @@ raises at every line of the application layer that is executed, at one after the
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import socket
 import sys
@@ -17,77 +16,96 @@ import threading
 import traceback
 
 import pytest
+from websockets.sync.client import ClientConnection
 
-from websockets_closefix.resilience import (
-    ConnectionPool,
-    PoolTimeout,
-    _ending,
-    _line,
-    _pool,
-    _slot,
-    _state,
-)
+from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
-from .conftest import serving
 from .interrupts import Failure, TimeLimit, signalled, struck
-from .test_pool import ask, outlive
+from .peers import has_unread, is_paused, serving, wait_until
+from .test_pool import ask
+from .test_pool_health import pings_pending
 
 ENOUGH = 1000  # lines that one borrower executes
 
 # Of the sockets that server_side leaves to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(_pool, "PING_AFTER", 0)
-    monkeypatch.setattr(_pool, "CLOSE_TIMEOUT", 0.5)
+def quick(set_constants):
+    set_constants(PING_AFTER=0, CLOSE_TIMEOUT=0.5)
 
 
-def borrow(pool, fails=False):
+def borrow(pool, leave=lambda websocket: None):
     with pool.connection() as websocket:
-        if fails:
-            raise LookupError
-        return websocket
+        leave(websocket)
 
 
-def idle(pool):
-    borrow(pool)
-
-
-def fresh(pool):
+def in_order(websocket):
     pass
 
 
-def outdated(pool):
+def with_an_exception(websocket):
+    raise LookupError
+
+
+def unread(websocket):
+    websocket.send("hello")
+    wait_until(lambda: has_unread(websocket))
+
+
+def idle(pool, clock):
+    borrow(pool)
+
+
+def fresh(pool, clock):
+    pass
+
+
+def outdated(pool, clock):
     """As many as there may be."""
     with contextlib.ExitStack() as stack:
-        websockets = [stack.enter_context(pool.connection()) for _ in range(pool.max_size)]
-    for websocket in websockets:
-        outlive(pool, websocket)
+        for _ in range(pool.max_size):
+            stack.enter_context(pool.connection())
+    clock.advance(pool.max_lifetime)
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("fails", [False, True])
+def at_every_line(test):
+    """Call a test with a growing number, until it returns that there's no such line."""
+    for at in range(1, ENOUGH):
+        if not test(at):
+            break
+    assert 30 < at < ENOUGH - 1
+
+
+@pytest.mark.parametrize("leave", [in_order, with_an_exception, unread])
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize(
     ("prepare", "exception"),
     [(fresh, TimeLimit), (fresh, Failure), (idle, TimeLimit), (outdated, TimeLimit)],
 )
-def test_borrower_interrupted_at_every_line(server_side, quick, prepare, fails, exception):
-    uri, connections = server_side
-    for at in range(1, ENOUGH):
+def test_borrower_interrupted(server_side, quick, clock, prepare, leave, exception, times):
+    """Once, or twice, which leaves it no chance to give anything back."""
+
+    def interrupt(at):
         with ConnectionPool(uri, max_size=1, compression=None) as pool:
-            prepare(pool)
-            with struck(at, exception()) as where, contextlib.suppress(exception, LookupError):
-                borrow(pool, fails)
-            if not where:
-                break
-            in_another_thread(check_nothing_is_lost, pool, where)
+            prepare(pool, clock)
+            strike = struck(at, exception, times)
+            with strike as where, contextlib.suppress(exception, LookupError):
+                borrow(pool, leave)
+            if where:
+                in_another_thread(check_nothing_is_lost, pool, where)
         assert pool.get_stats()["pool_size"] == 0, where
-        assert _pool.wait_until(lambda: not connections, 5), where
-    assert 30 < at < ENOUGH - 1
+        wait_until(lambda: not connections, where)
+        return where
+
+    uri, connections = server_side
+    at_every_line(interrupt)
 
 
 def in_another_thread(function, *args):
@@ -112,17 +130,17 @@ def in_another_thread(function, *args):
 def check_nothing_is_lost(pool, where):
     with pool.connection(timeout=3) as websocket:
         assert ask(websocket, "hello") == "hello"
-        # Nothing is lent twice, and nobody else has anything.
+        # Nothing is lent twice, and no other borrower has anything.
         assert pool.get_stats()["pool_size"] == 1, where
         with pytest.raises(PoolTimeout):
             pool.connection(timeout=0.001).__enter__()
     assert pool.get_stats()["pool_available"] == 1, where
+    assert pool.get_stats()["requests_waiting"] == 0, where
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("prepare", [fresh, idle, outdated])
-def test_signal_handler_borrows_at_every_line(server_side, quick, prepare):
-    """Neither it nor anybody else waits for whoever was interrupted: he holds no lock."""
+def test_signal_handler_borrows(server_side, quick, clock, prepare):
+    """Neither it nor another thread waits for the thread that is interrupted: it holds no lock."""
 
     def borrow_twice():
         for _ in range(2):
@@ -133,70 +151,213 @@ def test_signal_handler_borrows_at_every_line(server_side, quick, prepare):
         borrow_twice()
         in_another_thread(borrow_twice)
 
-    uri, _ = server_side
-    for at in range(1, ENOUGH):
+    def interrupt(at):
+        nonlocal pool
         with ConnectionPool(uri, max_size=2, compression=None) as pool:
-            prepare(pool)
+            prepare(pool, clock)
             with signalled(at, handler) as where:
                 borrow(pool)
-            if not where:
-                break
             assert pool.get_stats()["requests_errors"] == 0, where
-    assert 30 < at < ENOUGH - 1
+        return where
 
-
-@contextlib.contextmanager
-def struck_quietly(at):
-    with contextlib.suppress(TimeLimit, PoolTimeout), struck(at, TimeLimit()) as where:
-        yield where
-
-
-@pytest.mark.timeout(120)
-def test_borrower_interrupted_while_he_waits(server_side, quick, monkeypatch):
-    """At every line; who comes after him isn't kept waiting."""
-    monkeypatch.setattr(_pool, "RECHECK_INTERVAL", 0.01)
     uri, _ = server_side
-    for at in range(1, ENOUGH):
-        with ConnectionPool(uri, max_size=1, compression=None) as pool:
-            with pool.connection(), struck_quietly(at) as where:
-                pool.connection(timeout=0.001).__enter__()
-            if not where:
-                break
-            in_another_thread(check_nothing_is_lost, pool, where)
-    assert 30 < at < ENOUGH - 1
-
-
-@pytest.mark.timeout(120)
-def test_close_interrupted_at_every_line_is_completed_by_another(server_side, quick):
-    uri, connections = server_side
-    for at in range(1, ENOUGH):
-        pool = ConnectionPool(uri, compression=None)
-        with pool.connection(), pool.connection():
-            pass
-        with struck(at, TimeLimit()) as where, contextlib.suppress(TimeLimit):
-            pool.close()
-        if not where:
-            break
-        in_another_thread(pool.close)
-        assert pool.get_stats()["pool_size"] == 0, where
-        assert _pool.wait_until(lambda: not connections, 5), where
-    assert 30 < at < ENOUGH - 1
+    pool = None
+    at_every_line(interrupt)
 
 
 @pytest.mark.parametrize("prepare", [fresh, idle])
-def test_slot_of_a_borrower_who_vanished_is_free_at_the_next_borrow(server_side, quick, prepare):
-    """He never got as far as giving it back, not even in part."""
+def test_another_borrows_at_the_same_time(server_side, quick, clock, prepare):
+    """And goes on using its connection: it isn't the same one."""
+
+    def overtake():
+        manager = pool.connection(timeout=5)
+        borrowed.append((manager, manager.__enter__()))
+
+    def interrupt(at):
+        nonlocal pool
+        with ConnectionPool(uri, max_size=2, compression=None) as pool:
+            prepare(pool, clock)
+            strike = signalled(at, lambda: in_another_thread(overtake))
+            with strike as where, pool.connection() as websocket:
+                assert ask(websocket, "one") == "one"
+                for _, other in borrowed:
+                    assert other is not websocket, where
+                    assert ask(other, "two") == "two"
+                    assert pool.get_stats()["pool_size"] == 2, where
+            while borrowed:
+                borrowed.pop()[0].__exit__(None, None, None)
+        return where
+
     uri, _ = server_side
-    with ConnectionPool(uri, max_size=1) as pool:
-        prepare(pool)
-        borrower = _line.Borrower()
-        lost = pool._serve(borrower, float("inf"))
-        del borrower
-        gc.collect()  # which PyPy needs
-        with pool.connection(timeout=3) as websocket:
-            assert websocket is not lost
-            assert not lost.recv_events_thread.is_alive()
-            assert pool.get_stats()["pool_size"] == 1
+    pool, borrowed = None, []
+    at_every_line(interrupt)
+
+
+@pytest.mark.parametrize("leave", [in_order, with_an_exception])
+def test_interrupted_when_another_has_just_got_the_slot(server_side, quick, leave):
+    """What the one that is interrupted does afterwards doesn't disturb the other."""
+
+    def overtake():
+        manager = pool.connection(timeout=0.001)
+        with contextlib.suppress(PoolTimeout):
+            borrowed.append((manager, manager.__enter__()))
+
+    def overtake_and_raise():
+        in_another_thread(overtake)
+        raise TimeLimit
+
+    def interrupt(at):
+        nonlocal pool
+        with ConnectionPool(uri, max_size=1, compression=None) as pool:
+            borrow(pool)
+            strike = signalled(at, overtake_and_raise)
+            with strike as where, contextlib.suppress(TimeLimit, LookupError):
+                borrow(pool, leave)
+            while borrowed:
+                manager, websocket = borrowed.pop()
+                assert ask(websocket, "hello") == "hello", where
+                manager.__exit__(None, None, None)
+            in_another_thread(check_nothing_is_lost, pool, where)
+        return where
+
+    uri, _ = server_side
+    pool, borrowed = None, []
+    at_every_line(interrupt)
+
+
+@pytest.mark.parametrize("lines_ahead", [30, 40, 50])
+def test_two_find_the_same_slot(server_side, quick, lines_ahead):
+    """One overtakes the other by some lines, and only one of them gets it."""
+
+    def leave_a_ping():
+        """Have a connection asked by a borrower that has no time to wait for the pong."""
+        pong = threading.Event()
+        with pool.connection() as websocket:
+            websocket.ping = lambda: pong
+        with contextlib.suppress(PoolTimeout), pool.connection(timeout=0.001):
+            pass
+        pong.set()
+        wait_until(lambda: not pings_pending())
+
+    def borrow_and_stop(at):
+        manager = pool.connection(timeout=5)
+        with signalled(at + lines_ahead, stop):
+            borrowed.append((manager, manager.__enter__()))
+        stopped.set()
+
+    def stop():
+        stopped.set()
+        resumed.wait(5)
+
+    def interrupt(at):
+        nonlocal pool
+        stopped.clear()
+        resumed.clear()
+        other = threading.Thread(target=borrow_and_stop, args=(at,))
+
+        def overtake():
+            other.start()
+            assert stopped.wait(5)
+
+        with ConnectionPool(uri, max_size=2, compression=None) as pool:
+            leave_a_ping()
+            with signalled(at, overtake) as where, pool.connection(timeout=5) as websocket:
+                resumed.set()
+                if where:
+                    other.join(5)
+                    assert [each for _, each in borrowed if each is not websocket], where
+            while borrowed:
+                borrowed.pop()[0].__exit__(None, None, None)
+        return where and at < 100
+
+    uri, _ = server_side
+    pool, borrowed, stopped, resumed = None, [], threading.Event(), threading.Event()
+    at_every_line(interrupt)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupted_while_it_waits(server_side, quick, set_constants, times):
+    """The next one isn't kept waiting."""
+
+    def interrupt(at):
+        with ConnectionPool(uri, max_size=1, compression=None) as pool:
+            strike = struck(at, TimeLimit, times)
+            with pool.connection(), contextlib.suppress(TimeLimit, PoolTimeout), strike as where:
+                pool.connection(timeout=0.001).__enter__()
+            if where:
+                in_another_thread(check_nothing_is_lost, pool, where)
+        return where
+
+    set_constants(RECHECK_INTERVAL=0.01)
+    uri, _ = server_side
+    at_every_line(interrupt)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupted_while_another_waits(server_side, quick, set_constants, times):
+    """Which isn't called then, and has to look for itself."""
+
+    def wait():
+        with pool.connection(timeout=10) as websocket:
+            assert ask(websocket, "hello") == "hello"
+
+    def interrupt(at):
+        nonlocal pool
+        with ConnectionPool(uri, max_size=1, compression=None) as pool:
+            borrowed = pool.connection()
+            borrowed.__enter__()
+            waiting = threading.Thread(target=wait, daemon=True)
+            waiting.start()
+            wait_until(lambda: pool.get_stats()["requests_waiting"])
+            with struck(at, TimeLimit, times) as where, contextlib.suppress(TimeLimit):
+                borrowed.__exit__(None, None, None)
+            waiting.join(8)
+            assert not waiting.is_alive(), where
+            assert pool.get_stats()["requests_errors"] == 0, where
+        return where
+
+    set_constants(RECHECK_INTERVAL=0.05)
+    uri, _ = server_side
+    pool = None
+    for at in range(1, ENOUGH):
+        if not interrupt(at):
+            break
+    assert 10 < at < ENOUGH - 1
+
+
+def test_close_is_interrupted_and_completed_by_another(server_side, quick):
+    def interrupt(at):
+        pool = ConnectionPool(uri, compression=None)
+        with pool.connection(), pool.connection():
+            pass
+        with struck(at, TimeLimit) as where, contextlib.suppress(TimeLimit):
+            pool.close()
+        in_another_thread(pool.close)
+        assert pool.get_stats()["pool_size"] == 0, where
+        wait_until(lambda: not connections, where)
+        return where
+
+    uri, connections = server_side
+    at_every_line(interrupt)
+
+
+@pytest.mark.parametrize("prepare", [fresh, idle])
+def test_closed_while_a_thread_borrows(server_side, quick, clock, prepare):
+    """It gets PoolClosed, or its connection is cut, and none stays open."""
+
+    def interrupt(at):
+        pool = ConnectionPool(uri, compression=None)
+        prepare(pool, clock)
+        strike = signalled(at, lambda: in_another_thread(pool.close, 0))
+        with contextlib.suppress(PoolClosed), strike as where:
+            borrow(pool)
+        if not where:
+            pool.close()
+        wait_until(lambda: not connections, where)
+        return where
+
+    uri, connections = server_side
+    at_every_line(interrupt)
 
 
 def test_no_lock_is_taken_that_an_interruption_could_leave_locked(server_side, monkeypatch):
@@ -212,12 +373,12 @@ def test_no_lock_is_taken_that_an_interruption_could_leave_locked(server_side, m
 
 
 @pytest.mark.parametrize("exception", [TimeLimit, Failure])
-def test_interrupted_while_the_connection_is_made(exception):
-    """Its reader thread is running already, and the server never hears of it."""
+def test_interrupted_while_the_connection_is_created(exception):
+    """Its reader thread is running already, and the server sends nothing."""
 
     def create(sock, protocol, **kwargs):
-        made = _slot.ClientConnection(sock, protocol, **kwargs)
-        readers.append(made.recv_events_thread)
+        created = ClientConnection(sock, protocol, **kwargs)
+        readers.append(created.recv_events_thread)
         raise exception
 
     readers = []
@@ -264,7 +425,7 @@ def test_connection_that_an_interrupted_call_has_left_unusable(interrupt, unread
         with pool.connection() as websocket:
             borrowed.append(websocket)
             websocket.send("question")
-            assert _pool.wait_until(lambda: is_not_reading(websocket) or not unread, 5)
+            wait_until(lambda: is_paused(websocket) or not unread)
             releases.append(interrupt(websocket))
             raise TimeLimit
 
@@ -272,13 +433,27 @@ def test_connection_that_an_interrupted_call_has_left_unusable(interrupt, unread
     with serving(send_many) as uri, ConnectionPool(uri, max_size=1) as pool:
         in_another_thread(pytest.raises, TimeLimit, borrow)
         assert pool.get_stats()["pool_size"] == 0
-        assert _pool.wait_until(lambda: borrowed[0].socket.fileno() == -1, 5)
-        # Nobody would do this in real life, where a daemon thread stays behind.
+        wait_until(lambda: borrowed[0].socket.fileno() == -1)
+        # In real life a daemon thread stays behind.
         releases[0]()
-        _ending.drop_unread(borrowed[0], 5)
-        borrowed[0].recv_events_thread.join(5)
-        assert not borrowed[0].recv_events_thread.is_alive()
+        end_reader_thread(borrowed[0])
 
 
-def is_not_reading(websocket):
-    return not _state.is_reading(websocket)
+def test_mutex_that_stays_locked_although_the_block_ends_in_order(echo_uri, set_constants):
+    """Its borrower has caught the exception of the signal handler."""
+    set_constants(MUTEX_TIMEOUT=0.1)
+    with ConnectionPool(echo_uri, max_size=1) as pool:
+        with pool.connection() as websocket:
+            release = keep_mutex(websocket)
+        assert pool.get_stats()["returns_bad"] == 1
+        with pool.connection() as another:
+            assert ask(another, "hello") == "hello"
+        release()
+        end_reader_thread(websocket)
+
+
+def end_reader_thread(websocket):
+    while websocket.recv_events_thread.is_alive():
+        websocket.recv_messages.get_in_progress = False
+        with contextlib.suppress(Exception):
+            websocket.recv_messages.get(0.1)

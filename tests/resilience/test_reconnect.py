@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import gc
+import itertools
 import logging
 import signal
 import socket
@@ -12,30 +14,30 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 
-from websockets_closefix import _provoke
-from websockets_closefix.resilience import _ending, reconnect
-from websockets_closefix.resilience._reconnect import Reconnect, process_exception
-from websockets_closefix.resilience._state import is_reading, wait_until
+from websockets_closefix.resilience import reconnect
 
-from ..peers import client_context, server_context
-from .conftest import serving
 from .interrupts import TimeLimit, struck
+from .peers import (
+    client_context,
+    is_paused,
+    peer,
+    reset,
+    server_context,
+    serving,
+    wait_until,
+)
 
 # Elsewhere the loop's generator is closed some time later, as reconnect's docstring says.
 closes_generators_at_once = pytest.mark.skipif(
     sys.implementation.name != "cpython", reason="this Python doesn't count references"
 )
-
-ours = pytest.mark.skipif(reconnect is not Reconnect, reason="this one is websockets' own")
 
 SERVER = """
 import sys
@@ -84,7 +86,7 @@ def server_process():
 
 
 @pytest.fixture
-def sleeps(monkeypatch):
+def sleeps(clock):
     """Record the delays instead of sleeping; the test says what happens meanwhile."""
 
     class Sleeps(list):
@@ -92,16 +94,14 @@ def sleeps(monkeypatch):
 
         def __call__(self, delay):
             self.append(delay)
+            clock.advance(delay)
             self.meanwhile()
 
-    recorder = Sleeps()
-    # Only where the loop is: others, such as subprocess, really have to sleep.
-    clock = SimpleNamespace(**{**vars(time), "sleep": recorder})
-    monkeypatch.setattr(sys.modules[reconnect.__module__], "time", clock)
-    return recorder
+    clock.sleep = Sleeps()
+    return clock.sleep
 
 
-def test_server_killed_and_restarted_thirty_times(server_process, sleeps):
+def test_server_killed_and_restarted_thirty_times(server_process, sleeps, clock):
     sleeps.meanwhile = server_process.start
     answers = []
     for turn, websocket in enumerate(reconnect(server_process.uri)):
@@ -112,8 +112,9 @@ def test_server_killed_and_restarted_thirty_times(server_process, sleeps):
         server_process.kill()
         with pytest.raises(ConnectionClosed):
             websocket.recv(timeout=5)
+        clock.advance(100)
     assert answers == [f"turn {turn}" for turn in range(31)]
-    # A delay for each time, always the first of the policy, because a success resets it.
+    # A delay for each time, always the first of the policy, because a long turn resets it.
     assert len(sleeps) == 30
     assert all(0 <= delay <= 5 for delay in sleeps)
 
@@ -137,6 +138,43 @@ def test_injected_delays(server_process, sleeps):
     with contextlib.closing(connections):
         next(connections)
     assert sleeps == [1, 2, 3]
+
+
+def try_later(websocket):
+    """As a server does that is overloaded, or doesn't like the token."""
+    websocket.close(1013, "try again later")
+
+
+def wait_for_close(websocket):
+    with contextlib.suppress(ConnectionClosed):
+        websocket.recv(timeout=5)
+
+
+def test_server_that_accepts_and_closes_at_once_is_asked_less_and_less(sleeps):
+    delays = (1, 2, 4, 8)
+    with serving(try_later) as uri:
+        connections = reconnect(uri, reconnect_delays=lambda: iter(delays))
+        with pytest.raises(ConnectionClosedError) as raised:
+            collections.deque(map(wait_for_close, connections))
+    assert sleeps == [pytest.approx(delay, abs=0.9) for delay in delays]
+    assert all(waited < delay for waited, delay in zip(sleeps, delays))  # the turn counts, too
+    assert raised.value.rcvd.code == 1013  # the error that ended the last turn
+
+
+def test_turn_that_lasted_resets_the_delays(sleeps, clock):
+    lengths, made = (0, 0, 3, 1000, 0, 0), []
+
+    def delays():
+        made.append(iter((1, 2, 4)))
+        return made[-1]
+
+    with serving(try_later) as uri:
+        for length, websocket in zip(lengths, reconnect(uri, reconnect_delays=delays)):
+            wait_for_close(websocket)
+            clock.advance(length)
+    # 1; 2; 1 of 4; none, because the fourth turn was longer than the last delay; 1 again.
+    assert list(map(round, sleeps)) == [1, 2, 1, 1]
+    assert len(made) == 2
 
 
 def nobody():
@@ -180,7 +218,7 @@ def test_fatal_refusal(one_refusal, sleeps, status):
 
 
 def test_handshake_cut_short(sleeps):
-    """Three times, the server reads the request and hangs up; the fourth time it is gone."""
+    """Three times, the server reads the request and closes; the fourth time it is gone."""
 
     class GivenUp(Exception):
         pass
@@ -205,44 +243,155 @@ def test_handshake_cut_short(sleeps):
 
 
 class LateConnection(ClientConnection):
-    """Sends its request when the server has hung up already."""
+    """Sends its request when the server has shut the socket down already."""
 
     def handshake(self, *args, **kwargs):
         self.recv_events_thread.join(5)
         super().handshake(*args, **kwargs)
 
 
-@ours
-def test_server_hangs_up_before_the_request(sleeps):
+def test_server_closes_before_the_request(sleeps):
     """As a proxy does whose backend is down."""
 
-    def hang_up():
-        for _ in range(3):
+    def close_at_once():
+        for _ in range(4):
             listener.accept()[0].close()
 
-    def close_listener():
-        if len(sleeps) == 3:
-            listener.close()
-
-    sleeps.meanwhile = close_listener
     with socket.create_server(("127.0.0.1", 0)) as listener:
         uri = f"ws://127.0.0.1:{listener.getsockname()[1]}"
-        thread = threading.Thread(target=hang_up)
+        thread = threading.Thread(target=close_at_once)
         thread.start()
-        delays = reconnect(
+        connections = reconnect(
             uri, create_connection=LateConnection, reconnect_delays=lambda: iter([1, 2, 3])
         )
-        with pytest.raises(RuntimeError):  # there are no more delays
-            next(iter(delays))
+        with pytest.raises((ConnectionClosed, EOFError, OSError)):  # there are no more delays
+            next(iter(connections))
         thread.join(5)
     assert sleeps == [1, 2, 3]
 
 
-@ours
+@pytest.mark.parametrize("delays", [[], [1], [0, 0, 0], [1, 2, 3]])
+def test_giving_up(sleeps, delays):
+    """After one attempt more than there are delays, with the error of the last."""
+    attempts = []
+
+    def policy(exc):
+        attempts.append(exc)
+
+    connections = reconnect(
+        nobody(), reconnect_delays=lambda: iter(delays), process_exception=policy
+    )
+    with pytest.raises(ConnectionRefusedError) as raised:
+        next(iter(connections))
+    assert raised.value is attempts[-1]
+    assert sleeps == delays
+    assert len(attempts) == len(delays) + 1
+
+
+def test_giving_up_counts_from_the_last_turn_that_lasted(sleeps, clock):
+    """A long turn is followed by another attempt, however many delays there were before it."""
+
+    def refuse_but_one(connection, request):
+        return None if next(attempts) == 3 else connection.respond(503, "")
+
+    attempts = itertools.count(1)
+
+    def last(websocket):
+        clock.advance(100)
+        websocket.close()
+
+    with serving(process_request=refuse_but_one) as uri:
+        connections = reconnect(uri, reconnect_delays=lambda: iter([1, 2]))
+        with pytest.raises(InvalidStatus):
+            collections.deque(map(last, connections))
+    # Two attempts before the turn; after it one at once, and two that are delayed.
+    assert sleeps == [1, 2, 1, 2]
+
+
+def test_stopping_from_outside():
+    """By delays that wait for an event, and end."""
+
+    def delays():
+        waiting.set()
+        stop.wait(20)
+        return iter(())
+
+    waiting, stop = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        stopping = executor.submit(next, iter(reconnect(nobody(), reconnect_delays=delays)))
+        assert waiting.wait(5)
+        stop.set()
+        with pytest.raises(ConnectionRefusedError):
+            stopping.result(5)
+
+
+def test_delays_that_wait_themselves_count(sleeps, clock):
+    """A turn that was shorter than that doesn't reset them."""
+
+    def delays():
+        for delay in made:
+            clock.advance(delay)
+            yield 0
+
+    made = iter((1, 2, 4))
+    with serving(try_later) as uri, pytest.raises(ConnectionClosedError):
+        collections.deque(map(wait_for_close, reconnect(uri, reconnect_delays=delays)))
+    assert sleeps == [0, 0, 0]
+
+
+def test_closing_the_connection_starts_the_next_turn(echo_uri, sleeps, clock):
+    """From another thread, too."""
+    with ThreadPoolExecutor(1) as executor:
+        for turn, websocket in enumerate(reconnect(echo_uri)):
+            if turn == 3:
+                break
+            clock.advance(100)
+            closing = executor.submit(websocket.close)
+            assert list(websocket) == []  # the iterator ends normally
+            closing.result(5)
+    assert sleeps == []
+
+
+def test_address_and_token_of_each_turn(sleeps):
+    def record(connection, request):
+        seen.append((request.path, request.headers["Authorization"]))
+        return connection.respond(503, "") if len(seen) == 2 else None
+
+    def uri():
+        return f"{base}/?cursor={len(seen)}"
+
+    def headers():
+        return {"Authorization": f"token {len(seen)}"}
+
+    seen = []
+    with serving(process_request=record) as base:
+        for websocket in reconnect(uri, additional_headers=headers):
+            websocket.close()
+            if len(seen) == 3:
+                break
+    assert seen == [(f"/?cursor={number}", f"token {number}") for number in range(3)]
+    assert len(sleeps) == 2
+
+
+def test_token_that_cannot_be_had(sleeps):
+    """An OSError is transient, as if it were the server's, and others are fatal."""
+
+    def headers():
+        raise next(errors)
+
+    errors = iter([ConnectionResetError(), LookupError()])
+    with pytest.raises(LookupError):
+        next(iter(reconnect(nobody(), additional_headers=headers)))
+    assert len(sleeps) == 1
+
+
 def test_delays_that_have_a_length_of_zero_are_not_asked_for_again(sleeps):
     class Delays:
         def __len__(self):
             return 0
+
+        def __iter__(self):
+            return self
 
         def __next__(self):
             if len(sleeps) == 3:
@@ -260,14 +409,6 @@ def test_delays_that_have_a_length_of_zero_are_not_asked_for_again(sleeps):
     assert (sleeps, len(made)) == ([0, 1, 2], 1)
 
 
-def test_certificate_that_cannot_be_verified_is_fatal():
-    exc = ssl.SSLCertVerificationError("self-signed certificate")
-    assert process_exception(exc) is exc
-    assert process_exception(ConnectionResetError()) is None
-    assert isinstance(process_exception(LookupError()), LookupError)
-
-
-@ours
 def test_tls_verification_is_fatal(sleeps):
     with serving(ssl=server_context) as uri, pytest.raises(ssl.SSLCertVerificationError):
         next(iter(reconnect(uri, ssl=ssl.create_default_context())))
@@ -301,7 +442,7 @@ def test_interrupted_while_waiting(sleeps):
 
 
 @closes_generators_at_once
-def test_each_turn_closes_its_connection(echo_uri):
+def test_each_turn_closes_its_connection(echo_uri, sleeps):
     connections = []
     for websocket in reconnect(echo_uri):
         assert all(earlier.protocol.state is State.CLOSED for earlier in connections)
@@ -326,7 +467,6 @@ def test_exception_from_the_body_closes_the_connection(echo_uri):
     assert connections[0].protocol.state is State.CLOSED
 
 
-@ours
 def test_leaving_is_a_normal_closure(echo_uri):
     connections = iter(reconnect(echo_uri))
     websocket = next(connections)
@@ -334,8 +474,8 @@ def test_leaving_is_a_normal_closure(echo_uri):
     assert websocket.protocol.close_code == 1000
 
 
-def test_connection_lost_while_it_is_used():
-    with _provoke.peer(_provoke.reset) as uri:
+def test_connection_lost_while_it_is_used(sleeps):
+    with peer(reset) as uri:
         for turn, websocket in enumerate(reconnect(uri)):
             if turn == 3:
                 break
@@ -344,7 +484,6 @@ def test_connection_lost_while_it_is_used():
                 websocket.recv(timeout=5)
 
 
-@ours
 @closes_generators_at_once
 def test_turn_ends_while_another_thread_is_blocked_in_send():
     """Where close() would wait for it."""
@@ -355,18 +494,17 @@ def test_turn_ends_while_another_thread_is_blocked_in_send():
 
     left, waited = threading.Event(), []
     with contextlib.ExitStack() as stack:
-        uri = stack.enter_context(_provoke.peer(lambda sock: waited.append(left.wait(10))))
+        uri = stack.enter_context(peer(lambda sock: waited.append(left.wait(10))))
         executor = stack.enter_context(ThreadPoolExecutor(1))
         for websocket in reconnect(uri, close_timeout=20, compression=None):
             sending = executor.submit(send, websocket)
-            assert wait_until(websocket.protocol_mutex.locked, 5)
+            wait_until(websocket.protocol_mutex.locked)
             break
         sending.result(5)
         left.set()
     assert waited == [True]
 
 
-@ours
 @closes_generators_at_once
 def test_turn_ends_with_messages_unread():
     """Which keep the reader thread from the close frame behind them."""
@@ -376,17 +514,13 @@ def test_turn_ends_with_messages_unread():
             websocket.send(str(number))
         websocket.recv(timeout=5)
 
-    def has_stopped_reading(websocket):
-        return not is_reading(websocket)
-
     with serving(send_many) as uri:
         for websocket in reconnect(uri, close_timeout=20):
-            assert wait_until(functools.partial(has_stopped_reading, websocket), 5)
+            wait_until(functools.partial(is_paused, websocket))
             break
         assert websocket.protocol.close_code == 1000
 
 
-@ours
 @closes_generators_at_once
 def test_iterator_that_is_collected_in_the_reader_thread():
     """There nothing may wait for a lock of the connection, nor for the thread itself."""
@@ -410,33 +544,21 @@ def test_iterator_that_is_collected_in_the_reader_thread():
         assert not websocket.recv_events_thread.is_alive()
 
 
-@ours
-@pytest.mark.parametrize("moment", ["handshake", "close"])
-def test_interrupted(echo_uri, monkeypatch, moment):
-    """While it connects, and while it closes: the connection doesn't stay open."""
+def test_interrupted_while_it_connects(echo_uri):
+    """The connection doesn't stay open."""
 
     class Interrupted(ClientConnection):
         def handshake(self, *args, **kwargs):
             readers.append(self.recv_events_thread)
-            if moment == "handshake":
-                raise KeyboardInterrupt
-            super().handshake(*args, **kwargs)
-
-    def interrupt(*args):
-        raise KeyboardInterrupt
+            raise KeyboardInterrupt
 
     readers = []
-    connections = iter(reconnect(echo_uri, create_connection=Interrupted))
-    if moment == "close":
-        next(connections)
-        monkeypatch.setattr(_ending, "wait_for_all", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        next(connections)
+        next(iter(reconnect(echo_uri, create_connection=Interrupted)))
     readers[0].join(5)
     assert not readers[0].is_alive()
 
 
-@ours
 # Interrupted before it is known, a connection's socket is left to the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_interrupted_at_every_line(server_side):
@@ -446,16 +568,15 @@ def test_interrupted_at_every_line(server_side):
 
     uri, connections = server_side
     for at in range(1, 1000):
-        with struck(at, TimeLimit()) as where, contextlib.suppress(TimeLimit):
+        with struck(at, TimeLimit) as where, contextlib.suppress(TimeLimit):
             take_a_turn()
         if not where:
             break
         gc.collect()
-        assert wait_until(lambda: not connections, 5), where
+        wait_until(lambda: not connections, where)
     assert 30 < at < 999
 
 
-@ours
 def test_no_lock_is_taken_that_an_interruption_could_leave_locked(echo_uri, monkeypatch):
     """logging.getLogger() has one, for the whole process, and connect() calls it."""
 
@@ -468,7 +589,6 @@ def test_no_lock_is_taken_that_an_interruption_could_leave_locked(echo_uri, monk
             assert next(connections).protocol.state is State.OPEN
 
 
-@ours
 def test_loop_that_is_left_half_way_when_python_shuts_down(echo_uri, python):
     """Its connection's threads run no more."""
     python(

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import socket
+from collections.abc import Iterable
+from typing import Any, Callable, TypeVar
+
 import websockets.exceptions
+from websockets.sync.client import connect
 from websockets.uri import parse_uri
+from websockets.version import version
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# What connect() takes without naming it.
+UNNAMED = {"path", "ssl_context", "unix"}
 
 
 class InvalidURI(websockets.exceptions.InvalidURI, ValueError):
@@ -19,6 +31,29 @@ def check_uri(uri: str) -> str:
     except (AttributeError, TypeError, ValueError) as exc:
         raise InvalidURI(repr(uri), "isn't a WebSocket URI") from exc
     return uri
+
+
+def check_connect_kwargs(caller: str, names: Iterable[str]) -> None:
+    """Refuse what ``connect()`` would refuse only later, or would accept only once."""
+    known = UNNAMED.union(
+        inspect.signature(connect).parameters,
+        inspect.signature(socket.create_connection).parameters,
+    )
+    for name in names:
+        if name == "sock":
+            raise ValueError(f"sock belongs to a single connection: let {caller} open its own")
+        if name not in known:
+            raise TypeError(
+                f"{caller}() got an unexpected keyword argument {name!r}, "
+                f"which connect() of websockets {version} doesn't take either"
+            )
+
+
+def check_callable(name: str, value: F) -> F:
+    """Return a function; refuse anything else."""
+    if not callable(value):
+        raise ValueError(f"{name} must be callable, not {value!r}")
+    return value
 
 
 def check_seconds(name: str, value: float, alternative: str = "") -> float:

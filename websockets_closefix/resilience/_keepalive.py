@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import socket
 import threading
 import time
 
@@ -13,12 +14,20 @@ from websockets.frames import CloseCode
 from websockets.sync.connection import Connection
 
 from ._arguments import check_seconds, check_seconds_or_none
-from ._ending import FAREWELL_TIMEOUT, hang_up, send_close
-from ._state import has_ended, is_reading, is_ready
-from ._user_timeout import get_user_timeout, set_user_timeout
+from ._connection import (
+    SEND_TIMEOUT,
+    has_ended,
+    is_reading,
+    is_ready,
+    send_close,
+    shut_down,
+)
 
 CHECK_INTERVAL = 0.5
-"""Seconds between two looks at whether the connection has ended, of which nothing tells."""
+"""Maximum polling interval in seconds for the end of the connection, which can't be waited for."""
+
+# Has the kernel give up a peer that takes nothing (RFC 5482).
+TCP_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
 class keepalive:
@@ -32,19 +41,20 @@ class keepalive:
                 ...
 
     When a pong doesn't come in time, the connection is failed with code 1011 (internal error),
-    "keepalive ping timeout", and whoever waits in ``recv()`` gets
+    "keepalive ping timeout", and ``recv()`` raises
     :exc:`~websockets.exceptions.ConnectionClosedError`.
 
     While a thread is in ``send()``, or the send buffer is full, no ping can be sent. Then it's the
     kernel that notices: where there is ``TCP_USER_TIMEOUT`` (:rfc:`5482`; Linux), a peer that takes
-    not a single byte for ``ping_interval + ping_timeout`` seconds is given up, and whoever is in
-    ``send()`` or ``recv()`` gets :exc:`~websockets.exceptions.ConnectionClosedError`. One that
-    takes little, but takes it, is spared however long a message may last. The option is put back
-    when the block ends. Elsewhere, and on Unix sockets, such a peer isn't given up, as with
-    websockets' own keepalive.
+    not a single byte for ``ping_interval + ping_timeout`` seconds is given up, and ``send()`` and
+    ``recv()`` raise :exc:`~websockets.exceptions.ConnectionClosedError`. One that takes little, but
+    takes it, is spared however long a message may last. The option is put back when the block ends.
+    Elsewhere, and on Unix sockets, such a peer isn't given up, as with websockets' own keepalive.
 
     A program that is slow to read isn't a dead peer either: while unread messages keep the reader
-    thread from reading (one on 13.1, more than ``max_queue`` later), it isn't asked for a pong.
+    thread from reading (one on 13.1, more than ``max_queue`` later), no ping is sent and no pong is
+    expected. On 15.0 and later, websockets' own keepalive closes such a connection: turn it off
+    with ``connect(ping_interval=None)`` and use this one.
 
     The pings are sent from a daemon thread, which ends with the block or with the connection,
     whichever ends first. On a connection that websockets keeps alive by itself there is no such
@@ -54,7 +64,7 @@ class keepalive:
         websocket: An open connection, client's or server's.
         ping_interval: Seconds between two pings. It defaults to 20.
         ping_timeout: Seconds to wait for a pong. It defaults to 20; :obj:`None` sends pings and
-            gives nobody up.
+            gives no peer up.
 
     Raises:
         ValueError: If an argument isn't a positive number.
@@ -88,8 +98,9 @@ class keepalive:
     def __enter__(self) -> keepalive:
         if keeps_itself_alive(self.websocket):
             self.websocket.logger.warning(
-                "websockets keeps this connection alive by itself: keepalive() does nothing; "
-                "pass ping_interval and ping_timeout to connect() or serve() instead"
+                "websockets keeps this connection alive by itself, and closes it with code 1011 "
+                "when the program is slow to read: keepalive() does nothing; it takes over, and "
+                "spares slow programs, if you pass ping_interval=None to connect() or serve()"
             )
             return self
         try:
@@ -98,12 +109,12 @@ class keepalive:
             if self.ping_timeout is not None:
                 seconds = self.ping_interval + self.ping_timeout
                 self._user_timeout = get_user_timeout(self.websocket.socket)
-                if not 0 < (self._user_timeout or 0) < seconds:  # somebody wants it stricter
+                if not 0 < (self._user_timeout or 0) < seconds:  # the application wants it stricter
                     set_user_timeout(self.websocket.socket, seconds)
+            return self
         except BaseException:  # a signal handler's, too
             self.__exit__()
             raise
-        return self
 
     def __exit__(self, *exc_info: object) -> None:
         try:
@@ -112,7 +123,7 @@ class keepalive:
             if self._thread.ident is not None:
                 self._thread.join(CHECK_INTERVAL)
         finally:
-            # In a forked child that leaves the block, the socket is the parent's, who hasn't.
+            # In a forked child that leaves the block, the socket is the parent's, which hasn't.
             if self._user_timeout is not None and self._pid == os.getpid():
                 set_user_timeout(self.websocket.socket, self._user_timeout)
 
@@ -189,11 +200,27 @@ def fail(websocket: Connection) -> None:
 
     """
     fail, reason = websocket.protocol.fail, "keepalive ping timeout"
-    with contextlib.suppress(OSError):  # the peer never hears of it
-        websocket.socket.settimeout(FAREWELL_TIMEOUT)  # bounds whoever sends from now on
-        if websocket.protocol_mutex.acquire(timeout=FAREWELL_TIMEOUT):
+    with contextlib.suppress(OSError):  # the connection is broken
+        websocket.socket.settimeout(SEND_TIMEOUT)  # for other threads that send, too
+        if websocket.protocol_mutex.acquire(timeout=SEND_TIMEOUT):
             try:
                 send_close(websocket, fail, CloseCode.INTERNAL_ERROR, reason)
             finally:
                 websocket.protocol_mutex.release()
-    hang_up(websocket.socket)
+    shut_down(websocket.socket)
+
+
+def get_user_timeout(sock: socket.socket) -> float | None:
+    """Return the option in seconds; 0 is the system's default, :obj:`None` that there is none."""
+    if TCP_USER_TIMEOUT is not None:
+        with contextlib.suppress(OSError):  # it isn't TCP, or is closed
+            return sock.getsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT) / 1000
+    return None
+
+
+def set_user_timeout(sock: socket.socket, seconds: float) -> None:
+    """Set for how many seconds a peer may take nothing; 0 is the system's default."""
+    if TCP_USER_TIMEOUT is not None:
+        milliseconds = round(min(1000 * seconds, 2**31 - 1))
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds)

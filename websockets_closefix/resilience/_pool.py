@@ -7,17 +7,28 @@ import os
 import time
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from ._arguments import check_count, check_seconds, check_uri
-from ._background import in_background
-from ._ending import FAREWELL_TIMEOUT
-from ._line import Borrower, Line
-from ._ping import Ping
-from ._slot import NEVER, Slot, connections_in, empty, hang_up_all
-from ._state import POLL_INTERVAL, is_open, is_quiet, settles, wait_until
+from ._arguments import (
+    check_callable,
+    check_connect_kwargs,
+    check_count,
+    check_seconds,
+    check_uri,
+)
+from ._connection import (
+    POLL_INTERVAL,
+    SEND_TIMEOUT,
+    in_background,
+    is_at_rest,
+    is_open,
+    shut_down_after,
+    wait_until,
+)
+from ._slot import NEVER, Borrower, Line, Ping, Slot, connections_in, empty, shut_down_all
 
 CLOSE_TIMEOUT = 1.0
 """Seconds for the closing handshakes of connections that aren't lent any more."""
@@ -28,11 +39,14 @@ PING_AFTER = 1.0
 PING_TIMEOUT = 2.0
 """Seconds for that answer."""
 
-SETTLE_TIMEOUT = 1.0
-"""Seconds for the reader thread to take in what has arrived when a connection is returned."""
+MUTEX_TIMEOUT = 1.0
+"""Seconds for other threads to finish what they do with a connection that is returned."""
+
+SWEEP_INTERVAL = 1.0
+"""Minimum interval in seconds between two looks at all connections, in use or not."""
 
 RECHECK_INTERVAL = 0.5
-"""Seconds after which whoever waits looks himself: who ought to call him may be interrupted."""
+"""Seconds after which a borrower that wasn't called checks whether it should have been."""
 
 ONE_DAY = 86400.0
 """Seconds for connecting without an ``open_timeout``; a socket can't have an infinite number."""
@@ -69,26 +83,32 @@ class ConnectionPool:
                 answer = websocket.recv()
 
     A connection is lent again if its borrower left without an exception. It's closed instead if
-    it's broken, too old, or has messages that nobody has read. One that has been idle for a while
-    has to answer a ping first, because a half-open connection looks open.
+    it's broken, too old, or has unread messages. One that has been idle for a second has to answer
+    a ping first, because a half-open connection looks open.
 
-    A pool has no thread of its own, but for the moment in which a connection is asked or ended:
-    what is too old or dead is dropped when the pool is used. In a forked process it starts empty,
-    and leaves the connections of the parent alone.
+    An answer that is still on its way when a connection is returned reaches the next borrower: put
+    an id into each request, and compare it.
+
+    A pool has no thread of its own, except while a connection is pinged, set up or ended: what is
+    too old or dead is dropped when the pool is used. In a forked process it starts empty, and
+    leaves the connections of the parent alone.
 
     Args:
         uri: URI of the WebSocket server.
         max_size: Connections to have open at most. It defaults to 4.
         timeout: Seconds that :meth:`connection` waits at most. It defaults to 30.
-        max_idle: Seconds after which a connection that nobody wants isn't lent any more. It
-            defaults to 600.
+        max_idle: Seconds after which an idle connection isn't lent any more. It defaults to 600.
         max_lifetime: Seconds after which a connection isn't lent any more. It defaults to 3600.
         max_message_size: Bytes of an incoming message at most, or :obj:`None`: what ``max_size``
             is to :func:`~websockets.sync.client.connect`. It defaults to 1 MiB.
+        configure: Called once with each new connection before it is lent, for instance to sign
+            in. If it raises, or takes longer than the borrower has, the connection is closed.
         connect_kwargs: As for :func:`~websockets.sync.client.connect`, but for ``sock``.
+            ``additional_headers`` may be a function, which is called for each new connection.
 
     Raises:
         ValueError: If an argument is out of its range, or ``uri`` isn't a WebSocket URI.
+        TypeError: If there is no such argument.
 
     """
 
@@ -101,6 +121,7 @@ class ConnectionPool:
         max_idle: float = 600,
         max_lifetime: float = 3600,
         max_message_size: int | None = 2**20,
+        configure: Callable[[ClientConnection], object] | None = None,
         **connect_kwargs: Any,
     ) -> None:
         self.uri: str = check_uri(uri)
@@ -108,19 +129,24 @@ class ConnectionPool:
         self.timeout: float = check_seconds("timeout", timeout)
         self.max_idle: float = check_seconds("max_idle", max_idle)
         self.max_lifetime: float = check_seconds("max_lifetime", max_lifetime)
-        if "sock" in connect_kwargs:
-            raise ValueError("sock is a single connection's: let the pool open its own")
+        self.configure = None if configure is None else check_callable("configure", configure)
+        check_connect_kwargs("ConnectionPool", connect_kwargs)
         self._connect_kwargs = {**connect_kwargs, "max_size": max_message_size}
         self._closed = False
-        self._slots: list[Slot] = []
+        self._slots: dict[int, Slot] = {}  # by number, so that setdefault() never adds too many
         self._start_empty()
-        # A pool that nobody has any more leaves no connection open.
-        weakref.finalize(self, hang_up_all, self._slots).atexit = False
+        # A pool that is no longer referenced leaves no connection open.
+        weakref.finalize(self, shut_down_values, self._slots).atexit = False
         pools.add(self)
 
     def _start_empty(self) -> None:
-        self._slots[:] = [Slot() for _ in range(self.max_size)]
-        self._line = Line()
+        self._slots.clear()
+        self._line = Line(self.max_size)
+        # Where borrowers look for a slot. One that is missing here, or isn't free, costs only time.
+        self._idle: dict[Slot, None] = {}
+        self._empty: dict[Slot, None] = {}
+        self._pinged: dict[Slot, None] = {}
+        self._swept_at = time.monotonic()
         self._lost_since = NEVER  # what has been idle for longer is taken for lost
         self._counts = dict.fromkeys(COUNTS, 0)
 
@@ -141,8 +167,8 @@ class ConnectionPool:
         Raises:
             PoolTimeout: If no connection can be had in time.
             PoolClosed: If the pool is closed, before or meanwhile.
-            Exception: What :func:`~websockets.sync.client.connect` raises, if there is room for
-                a new connection and it cannot be opened.
+            Exception: What :func:`~websockets.sync.client.connect` or ``configure`` raises, if
+                there is room for a new connection and it can't be opened.
 
         """
         borrower = Borrower()
@@ -150,7 +176,7 @@ class ConnectionPool:
         try:
             try:
                 yield self._serve(borrower, deadline)
-                borrower.is_content = True
+                borrower.has_finished = True
             finally:
                 self._take_back(borrower)
         finally:
@@ -170,15 +196,12 @@ class ConnectionPool:
         """
         deadline = time.monotonic() + timeout
         self._closed = True
-        closer = Borrower()
-        for slot in self._slots:
-            slot.line.join(closer)
-        for borrower in self._line.first():
+        for borrower in self._line.borrowers():
             borrower.call()
         self._end_unborrowed()
-        wait_until(lambda: not self._line.first(), deadline - time.monotonic())
+        wait_until(lambda: not self._line.borrowers(), deadline - time.monotonic())
         self._end_unborrowed()
-        hang_up_all(filter(None, [borrower.slot for borrower in self._line.first()]))
+        shut_down_all(filter(None, [borrower.slot for borrower in self._line.borrowers()]))
 
     def get_stats(self) -> dict[str, int]:
         """
@@ -186,25 +209,29 @@ class ConnectionPool:
 
         Returns:
             ``pool_max``, ``pool_size`` (open), ``pool_available`` (idle), ``requests_waiting``;
-            and since the pool was made: ``requests_num``, ``requests_queued`` (those that had to
-            wait), ``requests_wait_ms``, ``requests_errors`` (those that got no connection),
+            and since the pool was created: ``requests_num``, ``requests_queued`` (those that had
+            to wait), ``requests_wait_ms``, ``requests_errors`` (those that got no connection),
             ``returns_bad`` (discarded after use), ``connections_num`` (attempts to connect),
-            ``connections_errors`` (failed ones), ``connections_lost`` (died while nobody had
-            them, and were replaced when needed). They are counted without a lock, so that one may
-            be missed on Python 3.9 or without a GIL.
+            ``connections_errors`` (failed ones), ``connections_lost`` (died or grew too old while
+            idle). They are counted without a lock, so that one may be missed on Python 3.9 or
+            without a GIL.
 
         """
+        slots = tuple(self._slots.values())
         return {
             "pool_max": self.max_size,
-            "pool_size": len(connections_in(self._slots)),
-            "pool_available": sum(slot.idle_since > NEVER for slot in self._slots),
-            "requests_waiting": len(self._line.first()[self.max_size :]),
+            "pool_size": len(connections_in(slots)),
+            "pool_available": sum(slot.idle_since > NEVER for slot in slots),
+            "requests_waiting": max(0, len(self._line.borrowers()) - self.max_size),
             **self._counts,
         }
 
     def _end_unborrowed(self) -> None:
-        borrowers = self._line.first()
-        empty([s for s in self._slots if s.line.first(1)[0] not in borrowers], CLOSE_TIMEOUT)
+        borrowers = set(self._line.borrowers())
+        slots = tuple(self._slots.values())
+        empty([s for s in slots if borrowers.isdisjoint(s.claims.borrowers())], CLOSE_TIMEOUT)
+
+    # What a borrower goes through, in this order.
 
     def _serve(self, borrower: Borrower, deadline: float) -> Any:
         self._count(requests_num=1)
@@ -212,8 +239,7 @@ class ConnectionPool:
         self._wait_for_turn(borrower, deadline)
         slot = self._claim(borrower, deadline)
         while not (slot.websocket is None or self._is_alive(slot, deadline) or self._closed):
-            borrower.slot = None
-            slot.line.leave(borrower)
+            self._free(slot, borrower)
             slot = self._claim(borrower, deadline)
         websocket = self._open(slot, deadline) if slot.websocket is None else slot.websocket
         if self._closed:
@@ -222,78 +248,52 @@ class ConnectionPool:
         borrower.was_served = True
         return websocket
 
-    def _take_back(self, borrower: Borrower) -> None:
-        if borrower.has_left:
-            return
-        if borrower.slot is not None and borrower.slot.websocket is not None:
-            if borrower.is_content and settles(borrower.slot.websocket, SETTLE_TIMEOUT):
-                borrower.slot.idle_since = time.monotonic()
-            if not self._is_fit(borrower.slot):
-                empty([borrower.slot], CLOSE_TIMEOUT)
-                self._count(returns_bad=borrower.was_served)
-        borrower.slot = None  # from now on it may be another's
-        for slot in self._slots:
-            slot.line.leave(borrower)
-        self._count(requests_errors=not borrower.was_served)
-        self._line.leave(borrower)
-        borrower.has_left = True
-        for served in self._served():
-            served.call()
-
-    def _served(self) -> list[Borrower]:
-        return self._line.first(self.max_size)
-
     def _wait_for_turn(self, borrower: Borrower, deadline: float) -> None:
-        self._count(requests_queued=borrower not in self._served())
-        while not (self._closed or borrower in self._served()):
+        self._count(requests_queued=not self._line.serves(borrower))
+        while not (self._closed or self._line.serves(borrower)):
             now = time.monotonic()
             if now >= deadline:
-                raise PoolTimeout(f"nobody returned one of {self.max_size} connections in time")
+                raise PoolTimeout(f"none of {self.max_size} connections was returned in time")
             borrower.wait(min(deadline - now, RECHECK_INTERVAL))
             self._count(requests_wait_ms=round(1000 * (time.monotonic() - now)))
 
     def _claim(self, borrower: Borrower, deadline: float) -> Slot:
         """Have a slot to oneself: that of the connection used last, or else an empty one."""
         while not self._closed:
-            # In the background, so that a borrower who is interrupted never has several slots.
-            if any(map(self._is_to_be_dropped, self._slots)) and not in_background(self._drop):
-                self._drop()
-            for slot in sorted(self._slots, key=preference):
-                if not self._is_unfit(slot) and slot.claim(borrower):
-                    borrower.slot = slot
+            slot = self._find_slot()
+            is_sweep_due = time.monotonic() >= self._swept_at + SWEEP_INTERVAL
+            while slot is not None and self._is_unfit(slot):
+                slot, is_sweep_due = self._find_slot(), True
+            if slot is None or is_sweep_due:
+                self._sweep()
+            if slot is None:
+                # There is one for each that is served, but its connection has to be ended first.
+                if time.monotonic() >= deadline:
+                    raise PoolTimeout("no connection that is alive was found in time")
+                borrower.wait(POLL_INTERVAL)
+            else:
+                borrower.slot = slot
+                if slot.claim(borrower):
                     return slot
-            # There is a slot for each who is served, but what is in it has to be ended first.
-            if time.monotonic() >= deadline:
-                raise PoolTimeout("no connection that is alive was found in time")
-            borrower.wait(POLL_INTERVAL)
         raise PoolClosed("the pool is closed")
 
-    def _drop(self) -> None:
-        """End what died, grew too old, or was left behind by an interrupted borrower."""
-        dropper = Borrower()
-        claimed = [s for s in self._slots if self._is_to_be_dropped(s) and s.claim(dropper)]
-        unfit = [slot for slot in claimed if self._is_unfit(slot)]
-        self._count(connections_lost=len(unfit))
-        empty(unfit, FAREWELL_TIMEOUT)  # for which a borrower may be waiting
-        for slot in claimed:
-            slot.line.leave(dropper)
-
-    def _is_to_be_dropped(self, slot: Slot) -> bool:
-        return self._is_unfit(slot) and not slot.line.first(1)
-
-    def _is_unfit(self, slot: Slot) -> bool:
-        return slot.websocket is not None and not self._is_fit(slot)
-
-    def _is_fit(self, slot: Slot) -> bool:
-        now, websocket = time.monotonic(), slot.websocket
-        return (
-            websocket is not None
-            and is_open(websocket)
-            and is_quiet(websocket)
-            and not self._closed
-            and slot.opened_at > now - self.max_lifetime
-            and slot.idle_since > max(now - self.max_idle, self._lost_since)
-        )
+    def _find_slot(self) -> Slot | None:
+        """Return a slot that is probably free, preferably that of the connection used last."""
+        with contextlib.suppress(KeyError):
+            return self._idle.popitem()[0]
+        for slot in tuple(self._pinged):
+            if not slot.is_waiting_for_pong():
+                self._pinged.pop(slot, None)
+                return slot
+        with contextlib.suppress(KeyError):
+            return self._empty.popitem()[0]
+        if (number := len(self._slots)) < self.max_size:
+            return self._slots.setdefault(number, Slot())
+        with contextlib.suppress(KeyError):
+            return self._pinged.popitem()[0]
+        # One that an interrupted borrower had.
+        free = [s for s in tuple(self._slots.values()) if not (s.is_claimed() or self._is_unfit(s))]
+        return free[0] if free else None
 
     def _is_alive(self, slot: Slot, deadline: float) -> bool:
         """Tell whether a connection may be lent, as far as there is the time to see."""
@@ -320,23 +320,108 @@ class ConnectionPool:
         open_timeout = min(remaining, ONE_DAY if limit is None else limit)
         self._count(connections_num=1)
         try:
-            return slot.open(self.uri, **{**self._connect_kwargs, "open_timeout": open_timeout})
+            kwargs = {**self._connect_kwargs, "open_timeout": open_timeout}
+            websocket = slot.open(self.uri, **kwargs)
+            self._set_up(websocket, deadline)
         except Exception as exc:
             self._count(connections_errors=1)
             if self._closed:
                 raise PoolClosed("the pool was closed meanwhile") from exc
-            if isinstance(exc, OSError) and time.monotonic() >= deadline:
+            if isinstance(exc, (OSError, ConnectionClosed)) and time.monotonic() >= deadline:
                 raise PoolTimeout("couldn't connect in time") from exc
             raise
+        return websocket
+
+    def _set_up(self, websocket: ClientConnection, deadline: float) -> None:
+        if self.configure is not None:
+            with shut_down_after(websocket, min(deadline - time.monotonic(), ONE_DAY)):
+                self.configure(websocket)
+            if time.monotonic() >= deadline:
+                raise TimeoutError("configure took too long")
+
+    def _take_back(self, borrower: Borrower) -> None:
+        if borrower.has_left:
+            return
+        slot = borrower.slot
+        if slot is not None:
+            if slot.claims.serves(borrower):
+                self._end_unless_fit(slot, borrower)
+            self._free(slot, borrower)
+        self._count(requests_errors=not borrower.was_served)
+        self._line.leave(borrower)
+        borrower.has_left = True
+        self._line.call()
+
+    def _end_unless_fit(self, slot: Slot, borrower: Borrower) -> None:
+        websocket = slot.websocket
+        if websocket is not None and borrower.has_finished and self._is_usable(websocket):
+            slot.idle_since = time.monotonic()
+        if self._is_unfit(slot):
+            empty([slot], CLOSE_TIMEOUT)
+            self._count(returns_bad=borrower.was_served)
+
+    def _free(self, slot: Slot, borrower: Borrower) -> None:
+        """Give up a slot, and put it where the next borrower looks for one."""
+        slot.claims.leave(borrower)
+        if slot.is_waiting_for_pong():
+            self._pinged[slot] = None
+        elif slot.websocket is not None:
+            self._idle[slot] = None
+        else:
+            self._empty[slot] = None
+
+    # What is lent, and what is dropped.
+
+    def _is_usable(self, websocket: ClientConnection) -> bool:
+        """Tell whether a connection is open, nothing is unread, and no call is left over."""
+        # The mutex may be the reader thread's for a moment, or left locked by an interruption.
+        is_locked = websocket.protocol_mutex.locked
+        is_free = not is_locked() or wait_until(lambda: not is_locked(), MUTEX_TIMEOUT)
+        return is_free and is_open(websocket) and is_at_rest(websocket)
+
+    def _is_fit(self, slot: Slot) -> bool:
+        now, websocket = time.monotonic(), slot.websocket
+        return (
+            websocket is not None
+            and slot.idle_since > max(now - self.max_idle, self._lost_since)
+            and slot.opened_at > now - self.max_lifetime
+            and not self._closed
+            and is_open(websocket)
+            and is_at_rest(websocket)
+        )
+
+    def _is_unfit(self, slot: Slot) -> bool:
+        return slot.websocket is not None and not self._is_fit(slot)
+
+    def _is_to_be_dropped(self, slot: Slot) -> bool:
+        return self._is_unfit(slot) and not slot.is_claimed()
+
+    def _sweep(self) -> None:
+        """End what died, grew too old, or was left behind by an interrupted borrower."""
+        self._swept_at = time.monotonic()
+        is_needed = any(map(self._is_to_be_dropped, tuple(self._slots.values())))
+        # In the background, so that a borrower that is interrupted never has several slots.
+        if is_needed and not in_background(self._drop):
+            self._drop()
+
+    def _drop(self) -> None:
+        dropper, slots = Borrower(), tuple(self._slots.values())
+        claimed = [s for s in slots if self._is_to_be_dropped(s) and s.claim(dropper)]
+        unfit = [slot for slot in claimed if self._is_unfit(slot)]
+        for slot in unfit:
+            self._idle.pop(slot, None)
+        self._count(connections_lost=len(unfit))
+        empty(unfit, SEND_TIMEOUT)  # for which a borrower may be waiting
+        for slot in claimed:
+            self._free(slot, dropper)
 
     def _count(self, **counts: int) -> None:
         for name, count in counts.items():
             self._counts[name] += count
 
 
-def preference(slot: Slot) -> tuple[bool, float]:
-    """Sort what was used last to the front, and what hasn't answered a ping yet to the end."""
-    return (slot.ping is not None and slot.ping.is_pending(), -slot.idle_since)
+def shut_down_values(slots: dict[int, Slot]) -> None:
+    shut_down_all(tuple(slots.values()))
 
 
 pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
@@ -344,7 +429,9 @@ pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
 def start_empty_in_child() -> None:
     for pool in tuple(pools):
-        for slot in pool._slots:
+        for borrower in pool._line.borrowers():
+            borrower.has_left = True
+        for slot in pool._slots.values():
             slot.leave_to_parent()
         pool._start_empty()
 

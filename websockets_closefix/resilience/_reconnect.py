@@ -1,25 +1,26 @@
-"""Reconnects: websockets' own iterator where there is one (17.1 and later), else ours."""
+"""Reconnects, and limits how often."""
 
 from __future__ import annotations
 
 import ssl
 import time
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
 from websockets.client import backoff
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from websockets.sync.client import ClientConnection
 
-from ._arguments import check_uri
-from ._slot import LOGGER, Slot, empty, hang_up_all
+from ._arguments import check_callable, check_connect_kwargs, check_uri
+from ._slot import LOGGER, Slot, empty, shut_down_all
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import process_exception as websockets_policy
-
     ProcessException = Callable[[Exception], "Exception | None"]
-    ReconnectDelays = Callable[[], Generator[float, None, None]]
+    ReconnectDelays = Callable[[], Iterable[float]]
+
+    def websockets_policy(exc: Exception) -> Exception | None: ...
+
 else:
     try:
         from websockets.client import process_exception as websockets_policy  # 17.1 and later
@@ -36,9 +37,10 @@ def process_exception(exc: Exception) -> Exception | None:
     Tell whether a connection error is transient or fatal, as websockets does.
 
     Two rules are added. A certificate that can't be verified is an :exc:`OSError` to websockets,
-    hence transient, but won't get any better by connecting again. And a server that hangs up before
-    the request was sent, as a proxy does whose backend is down, is a handshake that was cut short:
-    websockets raises :exc:`~websockets.exceptions.ConnectionClosed` then, but takes it for fatal.
+    hence transient, but won't get any better by connecting again. And a server that shuts the
+    socket down before the request was sent, as a proxy does whose backend is down, is a handshake
+    that was cut short: websockets raises :exc:`~websockets.exceptions.ConnectionClosed` then, but
+    takes it for fatal.
 
     Args:
         exc: What connecting raised.
@@ -52,11 +54,11 @@ def process_exception(exc: Exception) -> Exception | None:
     return None if isinstance(exc, ConnectionClosed) else websockets_policy(exc)
 
 
-class Reconnect:
+class reconnect:
     """
     Iterate over connections to ``uri``, each opened when the one before it has ended.
 
-    As :class:`websockets.sync.client.reconnect` of 17.1 and later::
+    ::
 
         for websocket in reconnect("wss://example.com"):
             try:
@@ -65,13 +67,17 @@ class Reconnect:
                 continue
 
     The connection is closed after each turn, within its ``close_timeout``, which defaults to 10
-    seconds. A turn resets the delays.
+    seconds. Closing it, from any thread, starts the next turn.
+
+    Each failed attempt to connect is followed by a delay. A turn that was shorter than the next
+    delay counts as a failed attempt, because a server that accepts and closes at once would be
+    asked again at once; what is left of the delay is waited for. A turn that lasted longer resets
+    the delays, and is followed by the next one at once.
 
     Leaving the loop early, with ``break``, ``return`` or an exception, leaves a generator behind,
     which closes its connection when it is closed itself. CPython does that at once, unless
     something still refers to the generator; PyPy does it whenever it collects garbage, and until
-    then the connection stays open. websockets' own then closes with code 1011 (internal error).
-    Close the connection before you leave, which is a normal closure everywhere::
+    then the connection stays open. Close the connection before you leave::
 
         for websocket in reconnect("wss://example.com"):
             with websocket:
@@ -79,57 +85,79 @@ class Reconnect:
                 break
 
     Args:
-        uri: URI of the WebSocket server.
+        uri: URI of the WebSocket server, or a function that returns it, which is called for each
+            attempt.
         process_exception: Returns :obj:`None` for an exception that is transient, an exception to
             raise for one that is fatal. By default, network errors, an HTTP 500, 502, 503 or 504
             and a handshake that is cut short are transient.
-        reconnect_delays: Returns a generator of delays in seconds. By default, as in websockets,
-            up to 5 seconds at random, then 3.1 seconds growing to 90.
-        connect_kwargs: As for :func:`websockets.sync.client.connect`.
+        reconnect_delays: Returns delays in seconds, best as a generator. After the last, the latest
+            connection error is raised. By default, as in websockets, up to 5 seconds at random,
+            then 3.1 seconds growing to 90, without an end.
+        connect_kwargs: As for :func:`websockets.sync.client.connect`, but for ``sock``.
+            ``additional_headers`` may be a function, which is called for each attempt.
 
     Raises:
-        InvalidURI: If ``uri`` isn't a WebSocket URI; a :exc:`ValueError` as well, except where
-            this class is websockets' own.
-        Exception: While iterating, what ``process_exception`` returned.
+        InvalidURI: If ``uri`` isn't a WebSocket URI; a :exc:`ValueError` as well.
+        ValueError: If an argument isn't what it has to be.
+        TypeError: If there is no such argument.
+        Exception: While iterating, what ``process_exception`` returned, or the latest connection
+            error when there are no more delays: what connecting raised, or the
+            :exc:`~websockets.exceptions.ConnectionClosed` that ended a turn which was too short.
 
     """
 
     def __init__(
         self,
-        uri: str,
+        uri: str | Callable[[], str],
         *,
         process_exception: ProcessException = process_exception,
         reconnect_delays: ReconnectDelays = backoff,
         **connect_kwargs: Any,
     ) -> None:
-        self.uri: str = check_uri(uri)
-        self.process_exception: ProcessException = process_exception
-        self.reconnect_delays: ReconnectDelays = reconnect_delays
+        self.uri: str | Callable[[], str] = uri if callable(uri) else check_uri(uri)
+        self.process_exception = check_callable("process_exception", process_exception)
+        self.reconnect_delays = check_callable("reconnect_delays", reconnect_delays)
+        check_connect_kwargs("reconnect", connect_kwargs)
         self.connect_kwargs: dict[str, Any] = connect_kwargs
         self.logger: Any = connect_kwargs.get("logger") or LOGGER
 
     def __iter__(self) -> Iterator[ClientConnection]:
-        delays: Generator[float, None, None] | None = None
+        delays: Iterator[float] | None = None
+        delay = float("inf")
         while True:
-            slot = Slot()
+            slot, error, lasted = Slot(), None, 0.0
             try:
                 try:
                     websocket = slot.open(self.uri, **self.connect_kwargs)
                 except Exception as exc:
-                    fatal = self.process_exception(exc)
-                    if fatal is exc:
-                        raise
-                    if fatal is not None:
-                        raise fatal from exc
-                    delays = self.reconnect_delays() if delays is None else delays
-                    self._wait(next(delays), exc)
+                    error = self._transient(exc)
                 else:
-                    delays = None
+                    opened_at = time.monotonic()
                     yield websocket
+                    lasted = time.monotonic() - opened_at
                 finally:
                     self._end(slot)
             finally:
-                hang_up_all([slot])  # does something only if an exception kept _end() from it
+                shut_down_all([slot])  # does something only if an exception kept _end() from it
+            delays = iter(self.reconnect_delays()) if delays is None else delays
+            asked_at = time.monotonic()
+            if (following := next(delays, None)) is not None:
+                delay = following + time.monotonic() - asked_at  # it may have waited for an event
+            if error is None and lasted >= delay:
+                delays = None
+            elif following is None:
+                raise error or closing_error(websocket)
+            else:
+                self._wait(max(0, following - lasted), error or closing_error(websocket))
+
+    def _transient(self, exc: Exception) -> Exception:
+        """Return a transient connection error; raise a fatal one."""
+        fatal = self.process_exception(exc)
+        if fatal is exc:
+            raise exc
+        if fatal is not None:
+            raise fatal from exc
+        return exc
 
     def _end(self, slot: Slot) -> None:
         # Not by close(), which waits for ever for a thread that is blocked in send(), for its own
@@ -138,16 +166,15 @@ class Reconnect:
         limit = self.connect_kwargs.get("close_timeout", CLOSE_TIMEOUT)
         empty([slot], CLOSE_TIMEOUT if limit is None else limit)
 
-    def _wait(self, delay: float, exc: Exception) -> None:
-        [*_, error] = traceback.format_exception_only(type(exc), exc)
-        self.logger.info("connect failed; reconnecting in %.1f seconds: %s", delay, error.strip())
+    def _wait(self, delay: float, error: Exception) -> None:
+        [*_, reason] = traceback.format_exception_only(type(error), error)
+        self.logger.info("connect failed; reconnecting in %.1f seconds: %s", delay, reason.strip())
         time.sleep(delay)
 
 
-if TYPE_CHECKING:
-    reconnect = Reconnect
-else:
+def closing_error(websocket: ClientConnection) -> Exception:
+    """Return the exception that a connection which has ended raises."""
     try:
-        from websockets.sync.client import reconnect
-    except ImportError:
-        reconnect = Reconnect
+        return websocket.protocol.close_exc
+    except AssertionError:  # its reader thread couldn't be ended
+        return ConnectionClosedError(None, None)
