@@ -8,12 +8,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
-<<<<<<< HEAD
-from websockets_closefix._provoke import tapped_logger
-=======
 
 from .peers import serving
->>>>>>> resilience
 
 try:
     from websockets_closefix.resilience import _pool, _reconnect, _slot

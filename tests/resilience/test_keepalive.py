@@ -12,15 +12,8 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
 from websockets.version import version
-<<<<<<< HEAD
-from websockets_closefix._provoke import open_connection, peer, stay_silent
-
-from websockets_closefix.resilience import _keepalive, _state, keepalive
-from websockets_closefix.resilience._user_timeout import get_user_timeout
-=======
 
 from websockets_closefix.resilience import keepalive
->>>>>>> resilience
 
 from .interrupts import TimeLimit, struck
 from .peers import (

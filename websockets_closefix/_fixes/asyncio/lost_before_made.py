@@ -35,7 +35,7 @@ FIX = Fix(
     module="websockets.asyncio.client",
     # The second came with proxies: without them, nothing meets the bug.
     examined=("ClientConnection.connection_lost", "HTTPProxyConnection.connection_lost"),
-    flawed=r"^protocol receive_eof state CLOSED set_(recv|connection)_exc recv_messages close "
+    flawed=r"^protocol receive_eof (state CLOSED )?set_(recv|connection)_exc recv_messages close "
     r"(abort_pings|terminate_pending_pings) keepalive_task cancel connection_lost_waiter "
     r"set_result paused drain_waiters done set_exception$"
     r"|^reader feed_eof (response set_exception|run_parser)$",
