@@ -1,9 +1,9 @@
 """
-A connection stays open when its handler is cancelled, on 13.0 to 16.1.1.
+A connection stays open when its handler is cancelled, on 13.0 to 17.0.
 
 A handler that ends in CancelledError isn't followed by ``close()``: the client is left waiting, and
 from Python 3.12 on ``wait_closed()`` hangs. 17.2 closes the connection with 1011, as after any
-other exception. So does this, in the handler's place. (17.0 to 17.1 have the bug, too, in a
+other exception. So does this, in the handler's place. (17.0.1 and 17.1 have the bug, too, in a
 function that can't be wrapped: it is local to ``serve()``.)
 
 """
@@ -47,7 +47,7 @@ FIX = Fix(
     issue=None,
     symptom="a connection stays open when its handler is cancelled",
     since=(13, 0),
-    fixed=(17, 0),
+    fixed=(17, 0, 1),
     module="websockets.asyncio.server",
     examined=("Server.conn_handler",),
     flawed=r"\bhandler\b(?!.*\bCancelledError\b)",
