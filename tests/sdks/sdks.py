@@ -32,6 +32,7 @@ SDKS = (
     SDK("hume==0.13.6", "hume_chat"),
     SDK("deepgram-sdk==3.8.0", "deepgram_listen"),
     SDK("openai[realtime]==3.54.0", "openai_ping"),
+    SDK("openai[realtime]==3.54.0", "openai_async"),
     SDK("openai[realtime]==1.66.0", "openai_events", "14.1"),
     SDK("homeassistant-api==5.0.1", "homeassistant_events", "14.1"),
     SDK("soniox==2.10.0", "soniox_transcribe", "13.0.1"),
