@@ -11,11 +11,13 @@ import sys
 import time
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
-from websockets_closefix._repro.asyncio._ends import opened
+from websockets_closefix._repro.asyncio._ends import connected_to, opened, serving
 from websockets_closefix._repro.asyncio._peers import holding_open
 from websockets_closefix._repro.asyncio._running import wait_until
 from websockets_closefix._repro.asyncio.blocked_send import is_blocked, keep_sending
@@ -181,6 +183,21 @@ async def test_keepalive_of_a_connection_that_is_well_leaves_nothing_behind(side
         assert raised.value.sent.code == 1011
         await asyncio.sleep(0.01)
         assert timers() == []
+
+
+@in_loop
+async def test_pings_that_are_answered_leave_nothing_behind():
+    async def receive(websocket):
+        await websocket.wait_closed()
+
+    async with serving(serve, receive) as (_, uri):
+        options = {"ping_interval": 0.01, "ping_timeout": 0.02, "sock": connected_to(uri)}
+        async with connect(uri, **options) as websocket:
+            for _ in range(100):
+                await (await websocket.ping())
+            await asyncio.sleep(0.2)
+            assert len(websocket.connection_lost_waiter._callbacks or ()) < 5
+            assert websocket.protocol.state is State.OPEN
 
 
 @in_loop
