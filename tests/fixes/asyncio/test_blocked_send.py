@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
-from websockets_closefix._repro.asyncio._ends import opened
+from websockets_closefix._repro.asyncio._ends import connected_to, opened, serving
 from websockets_closefix._repro.asyncio._peers import holding_open
 from websockets_closefix._repro.asyncio._running import wait_until
 from websockets_closefix._repro.asyncio.blocked_send import is_blocked, keep_sending
-from websockets_closefix._repro.peers import reset_on_close
+from websockets_closefix._repro.peers import reset_on_close, silent_client
 
+from ...conftest import ROOT
 from .running import in_loop, timers
 
 sides = pytest.mark.parametrize("side", ["client", "server"])
@@ -180,6 +186,21 @@ async def test_keepalive_of_a_connection_that_is_well_leaves_nothing_behind(side
 
 
 @in_loop
+async def test_pings_that_are_answered_leave_nothing_behind():
+    async def receive(websocket):
+        await websocket.wait_closed()
+
+    async with serving(serve, receive) as (_, uri):
+        options = {"ping_interval": 0.01, "ping_timeout": 0.02, "sock": connected_to(uri)}
+        async with connect(uri, **options) as websocket:
+            for _ in range(100):
+                await (await websocket.ping())
+            await asyncio.sleep(0.2)
+            assert len(websocket.connection_lost_waiter._callbacks or ()) < 5
+            assert websocket.protocol.state is State.OPEN
+
+
+@in_loop
 async def test_close_timeout_none_waits_for_good():
     async with opened("client", holding_open(), close_timeout=None) as websocket:
         sending = asyncio.ensure_future(keep_sending(websocket))
@@ -219,3 +240,44 @@ async def test_a_task_that_is_blocked_when_the_peer_resets():
         with pytest.raises(ConnectionClosedError) as raised:
             await keep_sending(websocket)
         assert isinstance(raised.value.__cause__, ConnectionError)
+
+
+PROGRAM = """
+import asyncio, signal
+import websockets_closefix
+from websockets.asyncio.server import serve
+
+async def handle(websocket):
+    while True:
+        await websocket.send(bytes(65536))
+
+async def main():
+    server = await serve(handle, "127.0.0.1", 0, close_timeout=0.2, compression=None)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.wait_closed()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it is sent SIGTERM")
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_a_server_with_a_stalled_client_stops_on_sigterm(switch):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "WEBSOCKETS_CLOSEFIX": switch},
+    )
+    with process:
+        port = int(process.stdout.readline())
+        with silent_client(f"ws://127.0.0.1:{port}"):
+            time.sleep(0.5)  # until its socket, and the server's, are full
+            process.terminate()
+            try:
+                process.wait(10 if switch == "on" else 1.5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        _, stderr = process.communicate()
+    assert process.returncode == (0 if switch == "on" else -signal.SIGKILL), stderr

@@ -61,7 +61,7 @@ def start_keepalive(
         connection = reference()
         assert connection is not None  # it is what calls this
         send_ping(connection.protocol, data)
-        if is_wanted():
+        if asyncio.current_task() is connection.keepalive_task and is_wanted():
             watch(connection)
 
     # On this connection alone: few live long enough to send a ping.
@@ -70,21 +70,26 @@ def start_keepalive(
 
 def watch(connection: Connection) -> None:
     """Close the connection if the ping is stuck behind data of which the peer takes nothing."""
+    loop, lost = connection.loop, connection.connection_lost_waiter
     ping_timeout: float = connection.ping_timeout  # type: ignore[assignment]
     timer: asyncio.TimerHandle
 
     def look(before: Blocked | None) -> None:
         nonlocal timer
         now = blocked(connection)
-        if now is None:
-            return  # what keepalive waits for is the pong, which has a time limit
-        if before and now.is_no_further(before) and is_overdue(connection, ping_timeout):
+        if before and now and now.is_no_further(before) and is_overdue(connection, ping_timeout):
             fail(connection)
-        else:
-            timer = connection.loop.call_later(ping_timeout, look, now)
+        elif now:
+            timer = loop.call_later(ping_timeout, look, now)
+            return
+        # Else what keepalive waits for is the pong, which has a time limit.
+        lost.remove_done_callback(cancel)
 
-    timer = connection.loop.call_later(ping_timeout, look, blocked(connection))
-    connection.connection_lost_waiter.add_done_callback(lambda _: timer.cancel())
+    def cancel(_: object) -> None:
+        timer.cancel()
+
+    timer = loop.call_later(ping_timeout, look, blocked(connection))
+    lost.add_done_callback(cancel)
 
 
 class Blocked(NamedTuple):
