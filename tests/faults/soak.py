@@ -47,7 +47,8 @@ AT_ONCE = 64
 PATIENCE = 120
 CLOSE_FRAME = Frame(Opcode.CLOSE, Close(1001, "").serialize()).serialize(mask=False)
 MESSAGES = 40 * Frame(Opcode.TEXT, b"unread").serialize(mask=False)  # more than max_queue
-A_LOT = b"x" * 2**23  # more than the buffers of both ends take in
+BUFFER = 2**12
+A_LOT = b"x" * 2**18  # more than buffers of that size take in, at both ends
 PING_OPTIONS = inspect.signature(Connection.ping).parameters
 
 WAYS = ["RST", "FIN", "close frame, RST", "close frame, FIN", "silence", "stall", "stream"]
@@ -107,6 +108,7 @@ def soak(connections, seed):
     outcomes = []
     share = [connections // AT_ONCE + (n < connections % AT_ONCE) for n in range(AT_ONCE)]
     with socket.create_server(("127.0.0.1", 0), backlog=AT_ONCE) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         uri = f"ws://127.0.0.1:{listener.getsockname()[1]}"
         threads = [
             thread
@@ -206,6 +208,8 @@ def use(uri, rng):
     elif rng.random() < 0.3:
         acts.append(Act.started(lambda: receive_some(websocket)))
     if rng.random() < 0.1:
+        with contextlib.suppress(OSError):  # it is closed already
+            websocket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         acts.append(Act.started(lambda: websocket.send(A_LOT)))
     hanging = [act for act in acts if act.hangs()]
     websocket.recv_events_thread.join(waiting.PATIENCE)
