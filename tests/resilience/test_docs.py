@@ -190,11 +190,14 @@ def test_receiving_and_sending():
     title = "Receive in one thread, send in others"
 
     def echo_and_drop(websocket):
+        connected.put(None)
         websocket.send(websocket.recv())
         websocket.close()
 
+    connected = queue.SimpleQueue()
     with serving(echo_and_drop) as uri, running(title, uri) as (process, line):
         for message in ("one", "two"):
+            connected.get(timeout=20)
             process.stdin.write(f"{message}\n")
             process.stdin.flush()
             assert line() == message

@@ -226,27 +226,32 @@ def test_without_ping_timeout_it_only_pings(relay):
     websocket.close()
 
 
-def waiting_for_a_pong(relay, websocket):
-    """Keep a connection alive whose pong doesn't come."""
+def recv_without_a_pong(relay, websocket, act):
+    """Act once a ping is sent whose pong won't come; return what recv() raises in the end."""
+
+    def ping_and_act():
+        pong = ping()
+        act()
+        return pong
+
+    ping, websocket.ping = websocket.ping, ping_and_act
     relay.swallowing.set()
-    alive = keepalive(websocket, ping_interval=0.05, ping_timeout=0.5)
-    alive.__enter__()
-    wait_until(lambda: pongs_awaited(websocket))
-    return alive
+    alive = keepalive(websocket, ping_interval=0.05, ping_timeout=0.1)
+    with alive, pytest.raises(ConnectionClosedError) as raised:
+        websocket.recv(timeout=10)
+    return raised.value
 
 
-def test_close_frame_that_cannot_be_sent(relay, monkeypatch):
+def test_close_frame_that_cannot_be_sent(relay):
+    def fail_from_now_on():
+        websocket.send_data = failing_send_data
+
     websocket = open_connection(relay.uri, **OFF)
-    alive = waiting_for_a_pong(relay, websocket)
-    monkeypatch.setattr(websocket, "send_data", failing_send_data)
-    with pytest.raises(ConnectionClosedError) as raised:
-        websocket.recv(timeout=5)
-    assert raised.value.sent.code == 1011
-    alive.__exit__()
+    assert recv_without_a_pong(relay, websocket, fail_from_now_on).sent.code == 1011
 
 
 def is_shut_down(sock):
-    with contextlib.suppress(BlockingIOError, TimeoutError):
+    with contextlib.suppress(BlockingIOError, socket.timeout):  # from 3.10 on, TimeoutError
         return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     return False
 
@@ -295,25 +300,29 @@ def test_silent_peer_does_not_hold_up_the_end_of_the_block():
 
 def test_failing_a_connection_that_is_closing_already(relay):
     """The close frame that was sent first counts."""
+
+    def close():
+        with websocket.protocol_mutex:
+            websocket.protocol.send_close(1001)
+
     websocket = open_connection(relay.uri, **OFF)
-    alive = waiting_for_a_pong(relay, websocket)
-    with websocket.protocol_mutex:
-        websocket.protocol.send_close(1001)
-    with pytest.raises(ConnectionClosedError) as raised:
-        websocket.recv(timeout=5)
-    assert raised.value.sent.code == 1001
-    alive.__exit__()
+    assert recv_without_a_pong(relay, websocket, close).sent.code == 1001
 
 
 def test_failing_a_connection_whose_mutex_stays_locked(relay):
-    websocket = open_connection(relay.uri, **OFF)
-    alive = waiting_for_a_pong(relay, websocket)
-    with websocket.protocol_mutex:
+    """Until the socket is shut down; recv() needs it, too."""
+
+    def lock():
+        websocket.protocol_mutex.acquire()
+        unlocking.start()
+
+    def unlock():
         wait_until(lambda: is_shut_down(websocket.socket))
-    with pytest.raises(ConnectionClosedError) as raised:
-        websocket.recv(timeout=5)
-    assert raised.value.sent is None
-    alive.__exit__()
+        websocket.protocol_mutex.release()
+
+    websocket, unlocking = open_connection(relay.uri, **OFF), threading.Thread(target=unlock)
+    assert recv_without_a_pong(relay, websocket, lock).sent is None
+    unlocking.join(5)
 
 
 def test_waits_for_no_pong_once_the_block_has_ended(echo_uri, set_constants):
