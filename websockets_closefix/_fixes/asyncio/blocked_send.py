@@ -142,8 +142,8 @@ FIX = Fix(
     examined=("Connection.send_context",),
     # drain() is awaited before the time limit, as in each release that was looked at.
     flawed=r"\bloop time (close_deadline )?send_data drain (Exception )?debug (logger )?"
-    r"(set_connection_exc )?(ProtocolError \w+ error )?(asyncio_timeout_at asyncio|asyncio timeout_at) shield "
-    r"connection_lost_waiter TimeoutError\b",
+    r"(set_connection_exc )?(ProtocolError \w+ error )?"
+    r"(asyncio_timeout_at asyncio|asyncio timeout_at) shield connection_lost_waiter TimeoutError\b",
     cured=None,
     wrappers={
         "Connection.close": close,
