@@ -319,7 +319,9 @@ def test_subclass_in_the_place_of_the_class(monkeypatch, owner, name):
     class Subclass(owner):
         """Adds metrics, touches nothing."""
 
-    monkeypatch.setattr(connection_module, owner.__name__, Subclass)
+    for module in _import_hook.loaded(_state.MODULES):
+        if getattr(module, owner.__name__, None) is owner:
+            monkeypatch.setattr(module, owner.__name__, Subclass)
     assert websockets_closefix.status().state == "applied"
     assert websockets_closefix.unapply().state == "disabled"
     assert count_ours(owner, name) == 0

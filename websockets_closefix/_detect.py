@@ -65,13 +65,14 @@ def judge(fix: Fix, module: ModuleType, version: str | None) -> Verdict | None:
             f"websockets has a version that can't be read ({version!r})",
             "reinstall websockets from the package index",
         )
-    appearances = {look_at(fix, module, method) for method in fix.examined}
+    looks = look(fix, module)
+    appearances = set(looks.values())
     if fix.is_in(this):
         if appearances == {"flawed"}:
             return Verdict(fix, "affected")
         if this > NEWEST_KNOWN and appearances == {"cured"}:
             return None
-        return unrecognised(fix, *explain(fix, module, this, version))
+        return unrecognised(fix, *explain(looks, module, this, version))
     is_on_its_way = this == fix.fixed  # a development build, perhaps without the cure
     if appearances == {"flawed"} and (is_on_its_way or this < fix.since):
         return unrecognised(
@@ -82,8 +83,15 @@ def judge(fix: Fix, module: ModuleType, version: str | None) -> Verdict | None:
     return None
 
 
+def look(fix: Fix, module: ModuleType) -> dict[str, str]:
+    """Say of each method that matters whether it looks ``flawed``, ``cured`` or ``unknown``."""
+    looks = {method: look_at(fix, module, method) for method in fix.examined}
+    replaced = [method for method in fix.wrappers if is_replaced(module, method)]
+    return {**looks, **dict.fromkeys(replaced, "unknown")}
+
+
 def look_at(fix: Fix, module: ModuleType, method: str) -> str:
-    """Say whether a method looks ``flawed``, ``cured`` or ``unknown``."""
+    """Say how a method looks, going by the names that its code uses."""
     found = definition(module, method)
     names = (
         " ".join(name for layer in original_layers(*found) for name in names_in(layer))
@@ -96,10 +104,9 @@ def look_at(fix: Fix, module: ModuleType, method: str) -> str:
 
 
 def explain(
-    fix: Fix, module: ModuleType, this: tuple[int, ...], version: str | None
+    looks: dict[str, str], module: ModuleType, this: tuple[int, ...], version: str | None
 ) -> tuple[str, str]:
     """Say why a bug isn't recognised in a release that ought to have it, and what to do."""
-    looks = {method: look_at(fix, module, method) for method in fix.examined}
     method, appearance = next(each for each in looks.items() if each[1] != "flawed")
     beginning = f"websockets calls itself {version}, but"
     found = definition(module, method)
@@ -182,6 +189,15 @@ def definition(module: ModuleType, method: str) -> tuple[type, str] | None:
     # Not an application's subclass, nor the callbacks that asyncio.Protocol has.
     own = [each for each in classes if each.__module__.startswith("websockets.")]
     return next(((each, name) for each in own if name in vars(each)), None)
+
+
+def is_replaced(module: ModuleType, method: str) -> bool:
+    """Tell whether something stands in a method's place that doesn't lead to websockets' own."""
+    found = definition(module, method)
+    if found is None:
+        return False
+    modules = [attribute(layer, "__module__") for layer in layers(*found)]
+    return not any(isinstance(m, str) and m.startswith("websockets.") for m in modules)
 
 
 def layers(owner: type, name: str) -> list[Any]:

@@ -102,7 +102,8 @@ def with_instance(wrapper: Callable[..., Any], fix: Fix) -> Callable[..., Any]:
 
 def is_on(fix: Fix, module: ModuleType) -> bool:
     """Tell whether every method that a fix needs is wrapped."""
-    return all(is_wrapped(fix, owner, name) for owner, name, _ in targets(fix, module))
+    wrapped = [is_wrapped(fix, owner, name) for owner, name, _ in targets(fix, module)]
+    return bool(wrapped) and all(wrapped)
 
 
 def is_wrapped(fix: Fix, owner: type, name: str) -> bool:

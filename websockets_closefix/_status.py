@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from . import _detect, _import_hook, _patch, _state
+from ._fixes import fixes_of
 
 State = Literal["armed", "applied", "not-affected", "unrecognised", "disabled"]
 
@@ -61,18 +62,20 @@ def derive() -> Status:
         for module in _import_hook.loaded(_state.MODULES)
         if not _import_hook.is_being_executed(module)
     ]
+    packages = dict.fromkeys(_detect.package_of(module) for module in modules)
+    order = [fix for package in packages for fix in fixes_of(package)]
     found = [
-        (judge(verdict, _patch.is_on(verdict.fix, module)), verdict.detail)
+        (judge(verdict, _patch.is_on(verdict.fix, module)), verdict)
         for module in modules
         for verdict in _detect.examine(module)
     ]
+    found.sort(key=lambda each: order.index(each[1].fix))
     bugs = tuple(bug for bug, _ in found)
     if not _state.wanted:
         state, detail = derive_disabled()
     elif modules:
-        packages = dict.fromkeys(_detect.package_of(module) for module in modules)
         of = f"websockets {version}, in {' and '.join(packages)},"
-        state, detail = derive_imported(of, bugs, [detail for _, detail in found])
+        state, detail = derive_imported(of, bugs, [each.detail for _, each in found])
     else:
         state, detail = derive_armed(version)
     return Status(state, version, detail, _state.repaired, bugs)

@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -309,7 +309,7 @@ def test_callback_of_the_handshake_that_closes(monkeypatch, repairs):
         logger=quiet_logger(),
     )
     with serving as uri:
-        with pytest.raises((OSError, EOFError)):
+        with pytest.raises((OSError, InvalidHandshake)):
             open_connection(uri)
         assert returned.wait(5)
     assert repairs() == 1
