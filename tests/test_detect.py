@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from websockets_closefix import _detect, _state
-from websockets_closefix._fixes import Fix
+from websockets_closefix._fixes import Fix, every_fix
 
 from .builds import CODE, FIXED, FLAWED, build
 from .conftest import bugs_of_the_release
