@@ -489,7 +489,9 @@ def test_skip_of_everything(python):
     state, detail, skipped = skipping(python, names).stdout.splitlines()
     assert state == f"disabled {VERSION}"
     assert detail.startswith("WEBSOCKETS_CLOSEFIX_SKIP leaves off all that ")
-    assert skipped.split() == [fix.name for fix in bugs_in_the_imported()]
+    # The program hasn't imported the server.
+    bugs = [f.name for f in bugs_in_the_imported() if f.module != "websockets.sync.server"]
+    assert skipped.split() == bugs
 
 
 @pytest.mark.parametrize("option", ["-Walways", "-Werror"])
