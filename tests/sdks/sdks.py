@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class SDK(NamedTuple):
-    """An SDK that is built on ``websockets.sync``."""
+    """An SDK that is built on websockets."""
 
     requirement: str
     """What is installed."""
@@ -28,6 +28,7 @@ SDKS = (
     SDK("deepgram-sdk==3.8.0", "deepgram_listen"),
     SDK("openai[realtime]==3.54.0", "openai_ping"),
     SDK("openai[realtime]==3.54.0", "openai_async"),
+    SDK("google-genai==1.20.0", "genai_live"),
     SDK("openai[realtime]==1.66.0", "openai_events", "14.1"),
     SDK("uvicorn==0.54.0", "uvicorn_legacy", "16.1.1"),
     SDK("homeassistant-api==5.0.1", "homeassistant_events", "14.1"),
