@@ -21,7 +21,7 @@ from websockets_closefix._detect import release
 
 from ..upstream import release_in
 
-AT_ONCE = 3 * os.cpu_count()  # releases; cells hardly compute
+AT_ONCE = 5 * os.cpu_count()  # releases; cells hardly compute
 ALWAYS = {"hangs": "", "late": False, "state": "CLOSED", "behind": ""}
 RAISED = {"NoneType", "ConnectionClosedError", "ConnectionClosedOK"}
 
