@@ -13,7 +13,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from . import operations, startup
+from . import asyncio_operations, operations, startup
 
 ROW = "{:50}{:>8}{:>16}{:>9}".format
 
@@ -24,10 +24,9 @@ def main(argv=None):
     parser.add_argument("--rounds", metavar="N", type=int, default=40)
     arguments = parser.parse_args(argv)
     print(ROW("pair", "median", "quartiles", "budget"))
-    for name, ratios, budget in startup.pairs(arguments.rounds, arguments.releases):
-        print_ratios(name, ratios, budget)
-    for name, ratios, budget in operations.pairs(arguments.rounds, arguments.releases):
-        print_ratios(name, ratios, budget)
+    for measured in (startup, operations, asyncio_operations):
+        for name, ratios, budget in measured.pairs(arguments.rounds, arguments.releases):
+            print_ratios(name, ratios, budget)
 
 
 def print_ratios(name, ratios, budget):

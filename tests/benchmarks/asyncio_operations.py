@@ -1,15 +1,12 @@
 """
-Prints what the shim costs programs that use ``websockets.asyncio``.
+What a program does with a connection of ``websockets.asyncio``, in two processes that take turns.
 
-Run it as ``python -m tests.benchmarks.asyncio_operations --releases DIRECTORY``, with the package
-installed, not from its checkout. What is timed happens in two processes that take turns. Client and
-server are in one event loop, so that the CPU's time is what an operation costs.
+Client and server are in one event loop, so that the CPU's time is what an operation costs.
 
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import inspect
@@ -18,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 from ..upstream import release_in
@@ -33,35 +29,21 @@ class Operation(NamedTuple):
 
 
 OPERATIONS = {
-    "echo": Operation("echo round trip", 1000, "1.02"),
-    "connect": Operation("connect, echo, close", 50, "1.05"),
-    "many": Operation("100 connections at once", 1, "1.02"),
+    "echo": Operation("asyncio, echo round trip", 1000, "1.02"),
+    "connect": Operation("asyncio, connect, echo, close", 50, "1.05"),
+    "many": Operation("asyncio, 100 connections at once", 1, "1.02"),
 }
 RELEASES = ("14.1", "17.4")
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--releases", metavar="DIRECTORY", type=Path, required=True)
-    parser.add_argument("--rounds", metavar="N", type=int, default=40)
-    parser.add_argument("only", metavar="OPERATION", nargs="*")
-    arguments = parser.parse_args(argv)
-    row = "{:50}{:>8}{:>16}{:>9}".format
-    print(row("pair", "median", "quartiles", "budget"))
-    for name, ratios, budget in pairs(arguments.rounds, arguments.releases, arguments.only):
-        low, median, high = statistics.quantiles(ratios, n=4)
-        print(row(name, f"{median:.3f}", f"{low:.3f} to {high:.3f}", budget), flush=True)
-
-
-def pairs(rounds, releases, only=()):
+def pairs(rounds, releases):
     """Yield what each pair is called, the ratios of its rounds, and its budget."""
-    for name in only or OPERATIONS:
-        operation = OPERATIONS[name]
+    for name, operation in OPERATIONS.items():
         for version in RELEASES:
             environ = release_in(str(releases / version))
             with worker(name, "off", environ) as off, worker(name, "on", environ) as on:
                 ratios = [ratio(on, off, operation.batch, turn) for turn in range(rounds)]
-            yield f"asyncio: {operation.title}, {version}: on / off", ratios, operation.budget
+            yield f"{operation.title}, {version}: shim / none", ratios, operation.budget
 
 
 def ratio(on, off, batch, turn):
@@ -73,7 +55,7 @@ def ratio(on, off, batch, turn):
 @contextlib.contextmanager
 def worker(operation, shim, environ):
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.asyncio_operations", "--work", operation, shim],
+        [sys.executable, "-m", "tests.benchmarks.asyncio_operations", operation, shim],
         env={**os.environ, **environ},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -148,7 +130,4 @@ TIMERS = {"echo": time_echo, "connect": time_connect, "many": time_many}
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--work"]:
-        asyncio.run(work(*sys.argv[2:]))
-    else:
-        main()
+    asyncio.run(work(*sys.argv[1:]))

@@ -10,6 +10,7 @@ nothing may hang, be late or be left over, and nothing but ``ConnectionClosed`` 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from websockets_closefix._detect import release
 
 from ..upstream import release_in
 
+AT_ONCE = 5 * os.cpu_count()  # releases; cells hardly compute
 ALWAYS = {"hangs": "", "late": False, "state": "CLOSED", "behind": ""}
 RAISED = {"NoneType", "ConnectionClosedError", "ConnectionClosedOK"}
 
@@ -33,26 +35,34 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     what = "as-it-is" if arguments.as_it_is else "shim"
     bad = 0
-    for version in versions(arguments.releases, arguments.only):
-        environ = release_in(str(arguments.releases / version)) if version else {}
-        cells = observe(what, arguments.times, environ)
-        wrong = [f"{cell}: {fault}" for cell, seen in cells.items() for fault in faults_of(seen)]
-        bad += len(wrong)
-        print(
-            f"{version or 'installed'}: {len(cells)} cells, {len(wrong)} wrong",
-            *wrong,
-            sep="\n    ",
-            flush=True,
-        )
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as executor:
+        pending = {
+            version: executor.submit(observe, what, arguments.times, environ)
+            for version, environ in environments(arguments.releases, arguments.only)
+        }
+        for version, observed in pending.items():
+            cells = observed.result()
+            wrong = [
+                f"{cell}: {fault}" for cell, seen in cells.items() for fault in faults_of(seen)
+            ]
+            bad += len(wrong)
+            print(
+                f"{version}: {len(cells)} cells, {len(wrong)} wrong",
+                *wrong,
+                sep="\n    ",
+                flush=True,
+            )
     return 1 if bad else 0
 
 
-def versions(directory, only):
-    """Return the releases to look at, those that have the implementation."""
+def environments(directory, only):
+    """Yield the releases to look at, those that have the implementation, and how to get each."""
     if directory is None:
-        return [None]
-    names = only or sorted((path.name for path in directory.iterdir()), key=release)
-    return [name for name in names if release(name) >= (13, 0)]
+        yield "installed", {}
+        return
+    for name in only or sorted((path.name for path in directory.iterdir()), key=release):
+        if release(name) >= (13, 0):
+            yield name, release_in(str(directory / name))
 
 
 def observe(what, times, environ):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class SDK(NamedTuple):
-    """An SDK that is built on ``websockets.sync``."""
+    """An SDK that is built on websockets."""
 
     requirement: str
     """What is installed."""
@@ -28,8 +28,9 @@ SDKS = (
     SDK("deepgram-sdk==3.8.0", "deepgram_listen"),
     SDK("openai[realtime]==3.54.0", "openai_ping"),
     SDK("openai[realtime]==3.54.0", "openai_async"),
+    SDK("google-genai==1.20.0", "genai_live"),
     SDK("openai[realtime]==1.66.0", "openai_events", "14.1"),
-    SDK("uvicorn==0.54.0", "uvicorn_legacy", "16.1.1"),
+    SDK("uvicorn[standard]==0.54.0", "uvicorn_legacy", "16.1.1"),
     SDK("homeassistant-api==5.0.1", "homeassistant_events", "14.1"),
     SDK("soniox==2.10.0", "soniox_transcribe", "13.0.1"),
     SDK("assemblyai==1.8.2", "assemblyai_streaming", "12.0"),

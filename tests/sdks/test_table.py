@@ -32,7 +32,7 @@ def test_what_cannot_be_installed_is_in_the_table(monkeypatch, capsys):
 def test_an_sdk_that_is_not_there(capsys):
     with pytest.raises(SystemExit):
         table.main(["humus"])
-    assert "deepgram-sdk, homeassistant-api, hume, openai" in capsys.readouterr().err
+    assert "deepgram-sdk, google-genai, homeassistant-api, hume, openai" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ package would be the cure.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -17,12 +18,14 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
 
 sys.path.append(str(Path(__file__).parents[3] / "websockets_closefix"))
 from _repro import peers
@@ -139,17 +142,49 @@ def with_ping_pending(close: Act) -> Outcome:
     return observe(websocket, close)
 
 
+async def left_unread_by_task(leave: Awaitable[object]) -> Outcome:
+    """Issue 1555: the same in websockets.asyncio, without a time limit, which would end it."""
+    connection().close_timeout = None
+    await asyncio.sleep(0.1)  # until so much is unread that reading is paused
+    leaving = asyncio.ensure_future(leave)
+    await asyncio.wait([leaving], timeout=PATIENCE)
+    if leaving.done():
+        return Outcome(leaving.exception(), None)
+    leaving.cancel()
+    return Outcome(Hangs(), None)
+
+
 @contextlib.contextmanager
 def peer(*messages: object) -> Iterator[str]:
     """Run a server that sends messages, bytes or anything as JSON, and then stays silent."""
-    data = b"".join(frame(message).serialize(mask=False) for message in messages)
 
     def send_and_stay_silent(sock: socket.socket) -> None:
-        sock.sendall(data)
+        sock.sendall(serialize(messages))
         stay_silent(sock)
 
     with peers.peer(send_and_stay_silent) as uri:
         yield uri
+
+
+@contextlib.contextmanager
+def answering_peer(*messages: object) -> Iterator[str]:
+    """Run a server that sends messages, and answers the close frame that comes next."""
+
+    def send_and_answer(sock: socket.socket) -> None:
+        sock.sendall(serialize(messages))
+        protocol = ServerProtocol(state=OPEN)
+        while not protocol.close_expected():
+            protocol.receive_data(sock.recv(65536))
+        for data in protocol.data_to_send():
+            sock.sendall(data)
+
+    with peers.peer(send_and_answer) as uri:
+        yield uri
+
+
+def serialize(messages: Iterable[object]) -> bytes:
+    """Put messages into frames, as a server sends them."""
+    return b"".join(frame(message).serialize(mask=False) for message in messages)
 
 
 def frame(message: object) -> Frame:

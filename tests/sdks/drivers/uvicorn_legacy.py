@@ -35,13 +35,13 @@ def two_tasks_send():
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        with forcing._repro.silent_client(uri) as sock:
+        with forcing.peers.silent_client(uri) as sock:
             threading.Event().wait(1)  # it doesn't read, then goes
-            forcing._repro.reset_on_close(sock)
+            forcing.peers.reset_on_close(sock)
         forcing.wait_until(lambda: raised)
         server.should_exit = True
         thread.join()
-    return forcing._repro.Outcome(raised[0], None)
+    return forcing.Outcome(raised[0], None)
 
 
 forcing.report(two_tasks_send)
