@@ -191,12 +191,13 @@ async def test_pings_that_are_answered_leave_nothing_behind():
         await websocket.wait_closed()
 
     async with serving(serve, receive) as (_, uri):
-        options = {"ping_interval": 0.01, "ping_timeout": 0.02, "sock": connected_to(uri)}
+        options = {"ping_interval": 0.01, "ping_timeout": 1, "sock": connected_to(uri)}
         async with connect(uri, **options) as websocket:
-            for _ in range(100):
-                await (await websocket.ping())
-            await asyncio.sleep(0.2)
-            assert len(websocket.connection_lost_waiter._callbacks or ()) < 5
+            watches = websocket.connection_lost_waiter
+            others = len(watches._callbacks or ())
+            await wait_until(lambda: len(watches._callbacks or ()) > others)
+            websocket.ping_interval = 1000  # this was the last ping but one
+            await wait_until(lambda: len(watches._callbacks or ()) == others)
             assert websocket.protocol.state is State.OPEN
 
 

@@ -6,10 +6,6 @@ A connection that is closed with data unsent is aborted after ``close_timeout``,
 nothing at all for ``ping_timeout`` is closed as one that doesn't answer. A peer that is slow is
 left alone.
 
-A connection that is being closed, with data unsent, is aborted after ``close_timeout``, and one
-with keepalive whose peer takes nothing at all for ``ping_timeout`` is closed as one that doesn't
-answer. Both leave a peer alone that is slow.
-
 """
 
 from __future__ import annotations
