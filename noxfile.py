@@ -12,20 +12,6 @@ import nox
 from packaging.version import Version  # nox needs it, too
 
 nox.options.default_venv_backend = "uv|virtualenv"
-# What CI runs, each within a few minutes on two cores; the others are for humans.
-nox.options.sessions = [
-    "lint",
-    "tests",
-    "pythons",
-    "wrapts",
-    "coverage",
-    "package",
-    "quick_sdks",
-    "faults",
-    "faults_asyncio",
-    "soak",
-    "quick_schedules",
-]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -41,22 +27,44 @@ WITH_ASYNCIO = RELEASES[RELEASES.index("13.0.1") :]
 WITH_RACES = ["11.0.1", "11.0.3", "12.0", "13.0.1", "13.1", "14.0", "14.1", "15.0.1"]
 WITHOUT_RACES = ["14.2", "16.1.1"]
 
+# Together they have each of the bugs.
+WITH_EACH_BUG = ["11.0.1", "13.0.1", "14.0", "15.0.1", NEWEST]
+
 # One of each age of websockets.
 OF_EACH_AGE = ["11.0.3", "13.0.1", "14.1", "15.0.1", NEWEST]
 
 # The tests wait more than they compute.
 PYTEST = ["pytest", "--numprocesses=4", "--quiet"]
 
+# What CI runs, each within a few minutes on two cores; the others are for humans.
+nox.options.sessions = [
+    "lint",
+    "coverage",
+    *(f"tests(websockets='{release}')" for release in RELEASES if release not in WITH_EACH_BUG),
+    "pythons",
+    "wrapts",
+    "package",
+    "quick_sdks",
+    "faults",
+    "faults_asyncio",
+    "soak",
+    "quick_schedules",
+]
 
-def installed_pythons() -> list[str]:
-    """Return the versions from 3.9 on for which this machine has an interpreter, pyenv's too."""
+
+def other_pythons() -> list[str]:
+    """
+    Return the versions from 3.9 on for which this machine has an interpreter, pyenv's too.
+
+    Without the one that nox runs in, which the other sessions use.
+
+    """
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     folders = [*os.get_exec_path(), *map(str, sorted(pyenv.glob("versions/*/bin")))]
     os.environ["PATH"] = os.pathsep.join(dict.fromkeys(folders))
     os.environ["UV_PYTHON_DOWNLOADS"] = "never"
-    versions = [f"3.{minor}" for minor in range(9, 20)]
-    found = [v for v in versions if any(works(folder, f"python{v}") for folder in folders)]
-    return found or [f"3.{sys.version_info.minor}"]  # on Windows, none is named after its version
+    versions = [f"3.{minor}" for minor in range(9, 20) if minor != sys.version_info.minor]
+    return [v for v in versions if any(works(folder, f"python{v}") for folder in folders)]
 
 
 def works(folder: str, name: str) -> bool:
@@ -89,6 +97,18 @@ def tests(session: nox.Session, websockets: str) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the suite on releases that together have each of the bugs, and measure what it covers."""
+    session.install("-e", ".[test]", "coverage>=7.10", "gevent")
+    session.run("coverage", "erase")
+    for websockets in WITH_EACH_BUG:
+        session.install(f"websockets=={websockets}")
+        session.run("coverage", "run", "-m", *PYTEST, *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
 def newest(session: nox.Session) -> None:
     """Run the suite on the newest websockets there is, be it one that this package doesn't know."""
     session.install("-e", ".[test]")
@@ -96,9 +116,9 @@ def newest(session: nox.Session) -> None:
     session.run(*PYTEST, *session.posargs)
 
 
-@nox.session(python=installed_pythons())
+@nox.session(python=other_pythons())
 def pythons(session: nox.Session) -> None:
-    """Run the suite on every Python that there is."""
+    """Run the suite on every other Python that there is."""
     session.install("-e", ".[test]")
     session.run(*PYTEST, *session.posargs)
 
@@ -117,18 +137,6 @@ def wrapts(session: nox.Session, wrapt: str) -> None:
     """Run the suite with the last releases of wrapt 1.14, the oldest allowed, and of 1.x."""
     session.install("-e", ".[test]", f"wrapt=={wrapt}")
     session.run(*PYTEST, "--ignore=tests/resilience", *session.posargs)  # it wraps nothing
-
-
-@nox.session
-def coverage(session: nox.Session) -> None:
-    """Measure what the suite covers, on releases that together have each of the bugs."""
-    session.install("-e", ".[test]", "coverage>=7.10", "gevent")
-    session.run("coverage", "erase")
-    for websockets in ("11.0.1", "13.0.1", "14.0", "15.0.1", NEWEST):
-        session.install(f"websockets=={websockets}")
-        session.run("coverage", "run", "-m", *PYTEST, *session.posargs)
-    session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report")
 
 
 @nox.session
