@@ -89,8 +89,11 @@ def created(
     finally:
         listener.close()
         for name in ("shutdown_watcher", "shutdown_notifier"):
-            end = getattr(websocket_server, name)
-            os.close(end) if isinstance(end, int) else end.close()
+            end = getattr(websocket_server, name, None)  # there is none on Windows
+            if isinstance(end, int):  # up to 16.1.1
+                os.close(end)
+            elif end is not None:
+                end.close()
 
 
 def outcome_of(websocket_server: Any, act: Callable[[], object]) -> Outcome:
