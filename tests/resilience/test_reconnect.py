@@ -17,10 +17,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    InvalidHandshake,
+    InvalidStatus,
+)
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 
+import websockets_closefix
 from websockets_closefix.resilience import reconnect
 
 from .interrupts import TimeLimit, struck
@@ -217,7 +223,14 @@ def test_fatal_refusal(one_refusal, sleeps, status):
     assert sleeps == []
 
 
-def test_handshake_cut_short(sleeps):
+@pytest.fixture(params=["with the shim", "without the shim"])
+def with_and_without_shim(request):
+    """From 13.1 to 14.1, it changes what connect() raises."""
+    if request.param == "without the shim":
+        websockets_closefix.unapply()
+
+
+def test_handshake_cut_short(sleeps, with_and_without_shim):
     """Three times, the server reads the request and closes; the fourth time it is gone."""
 
     class GivenUp(Exception):
@@ -240,6 +253,22 @@ def test_handshake_cut_short(sleeps):
         with pytest.raises(GivenUp):
             next(iter(reconnect(f"ws://127.0.0.1:{listener.getsockname()[1]}")))
         thread.join(5)
+
+
+def test_server_of_another_protocol_is_fatal(sleeps, with_and_without_shim):
+    def greet():
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(65536)
+            sock.sendall(b"220 mail.example.com ESMTP\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=greet)
+        thread.start()
+        with pytest.raises((ValueError, InvalidHandshake)):
+            next(iter(reconnect(f"ws://127.0.0.1:{listener.getsockname()[1]}")))
+        thread.join(5)
+    assert sleeps == []
 
 
 class LateConnection(ClientConnection):
