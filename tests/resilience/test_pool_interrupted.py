@@ -83,11 +83,16 @@ def at_every_line(test):
     assert 30 < at < ENOUGH - 1
 
 
-@pytest.mark.parametrize("leave", [in_order, with_an_exception, unread])
+# How a connection is had and how it's given back are lines of their own: each is there once.
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize(
-    ("prepare", "exception"),
-    [(fresh, TimeLimit), (fresh, Failure), (idle, TimeLimit), (outdated, TimeLimit)],
+    ("prepare", "leave", "exception"),
+    [
+        (fresh, in_order, TimeLimit),
+        (fresh, in_order, Failure),
+        (idle, with_an_exception, TimeLimit),
+        (outdated, unread, TimeLimit),
+    ],
 )
 def test_borrower_interrupted(server_side, quick, clock, prepare, leave, exception, times):
     """Once, or twice, which leaves it no chance to give anything back."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
-import gc
 import itertools
 import logging
 import signal
@@ -601,7 +600,6 @@ def test_interrupted_at_every_line(server_side):
             take_a_turn()
         if not where:
             break
-        gc.collect()
         wait_until(lambda: not connections, where)
     assert 30 < at < 999
 
