@@ -38,7 +38,7 @@ pytestmark = [
 
 @pytest.fixture
 def quick(set_constants):
-    set_constants(PING_AFTER=0, CLOSE_TIMEOUT=0.5, POLL_INTERVAL=0.001)
+    set_constants(PING_AFTER=0, CLOSE_TIMEOUT=0.2, POLL_INTERVAL=0.001)
 
 
 def borrow(pool, leave=lambda websocket: None):
@@ -229,7 +229,7 @@ def test_interrupted_when_another_has_just_got_the_slot(server_side, quick, leav
 
     uri, _ = server_side
     pool, borrowed = None, []
-    at_every_line(interrupt)
+    at_every_line(interrupt, step=2 if leave is with_an_exception else 1)
 
 
 @pytest.mark.parametrize("lines_ahead", [30, 50])
@@ -420,7 +420,7 @@ def keep_receiving(websocket):
 
 @pytest.mark.parametrize("interrupt", [keep_mutex, keep_mutex_of_messages, keep_receiving])
 @pytest.mark.parametrize("unread", [0, 40])
-def test_connection_that_an_interrupted_call_has_left_unusable(interrupt, unread):
+def test_connection_that_an_interrupted_call_has_left_unusable(quick, interrupt, unread):
     """Giving it back takes bounded time, and closes it."""
 
     def send_many(websocket):
