@@ -117,8 +117,12 @@ class reconnect:
         **connect_kwargs: Any,
     ) -> None:
         self.uri: str | Callable[[], str] = uri if callable(uri) else check_uri(uri)
-        self.process_exception = check_callable("process_exception", process_exception)
-        self.reconnect_delays = check_callable("reconnect_delays", reconnect_delays)
+        self.process_exception: ProcessException = check_callable(
+            "process_exception", process_exception
+        )
+        self.reconnect_delays: ReconnectDelays = check_callable(
+            "reconnect_delays", reconnect_delays
+        )
         check_connect_kwargs("reconnect", connect_kwargs)
         self.connect_kwargs: dict[str, Any] = connect_kwargs
         self.logger: Any = connect_kwargs.get("logger") or LOGGER
