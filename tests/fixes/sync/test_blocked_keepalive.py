@@ -70,7 +70,7 @@ def test_what_the_program_has_set_stays():
 
 
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("first", ["this end closes", "peer closes", "peer goes"])
+@pytest.mark.parametrize("first", ["this end closes", "this end fails", "peer closes", "peer goes"])
 def test_what_has_been_sent_outlives_the_connection(side, first):
     """The kernel goes on delivering it, as without the fix, to a peer that is busy."""
     is_watched = threading.Event()
@@ -83,7 +83,8 @@ def test_what_has_been_sent_outlives_the_connection(side, first):
             stay_silent(sock)
 
     with opened(side, end, close_timeout=0.1) as websocket, websocket.socket.dup() as dup:
-        if first == "this end closes":
+        websocket.send_in_progress = first == "this end fails"  # 1011, instead of 1000
+        if first.startswith("this end"):
             websocket.close()
         is_watched.set()
         websocket.recv_events_thread.join(5)
