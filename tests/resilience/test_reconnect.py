@@ -28,6 +28,7 @@ from websockets.sync.client import ClientConnection
 import websockets_closefix
 from websockets_closefix.resilience import reconnect
 
+from ..conftest import ends
 from .interrupts import TimeLimit, struck
 from .peers import (
     client_context,
@@ -569,7 +570,7 @@ def test_iterator_that_is_collected_in_the_reader_thread():
         websocket.send("hello")
         assert collected.wait(5)
         websocket.recv_events_thread.join(5)
-        assert not websocket.recv_events_thread.is_alive()
+        assert ends(websocket.recv_events_thread)
 
 
 def test_interrupted_while_it_connects(echo_uri):
