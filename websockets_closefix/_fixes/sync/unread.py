@@ -66,13 +66,17 @@ def close(wrapped: Callable[..., None], instance: Connection, args: Args, kwargs
     if high is None or high == sys.maxsize:  # no limit, or another thread is closing, too
         wrapped(*args, **kwargs)
         return
+    put = vars(messages).get("put")  # of another fix, or of somebody else
     try:
         lift_limit(messages)
         wrapped(*args, **kwargs)
     finally:
         # The connection has ended; else close() was interrupted, and may be called again.
         messages.high = high
-        vars(messages).pop("put", None)
+        if put is None:
+            vars(messages).pop("put", None)
+        else:
+            messages.put = put
 
 
 # From 14.0 on.
