@@ -401,6 +401,23 @@ def test_without_a_limit():
     assert ended(websocket) == ("CLOSED", 1000)
 
 
+def test_thread_beside_the_reader_that_comes_when_the_message_is_fetched(patient):
+    """Up to 13.1: the reader thread has cleared the event already."""
+
+    class Messages:
+        closed = False
+        message_fetched = threading.Event()
+        chunks = object()  # another message
+
+    waiting = unread.Patience(Messages())
+    thread = threading.Thread(
+        target=waiting.wait_beside_the_reader, args=[["fetched"]], daemon=True
+    )
+    thread.start()
+    thread.join(2)
+    assert not thread.is_alive()
+
+
 # What is hooked on a connection that is ending.
 
 
