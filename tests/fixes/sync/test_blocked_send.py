@@ -380,15 +380,27 @@ def test_closing_handshake_has_all_of_close_timeout(done):
         with websocket.protocol_mutex:
             closing.start()
             wait_until(lambda: "send_data" in vars(websocket))
+            bounds.append(websocket.send_data)
             free_at.append(time.monotonic())
         closing.join(10)
 
-    free_at = []
+    bounds, free_at = [], []
     with opened_to("client", read_and_answer, done, close_timeout=10) as websocket:
         closing = threading.Thread(target=websocket.close)
         assert observe(websocket, hold_mutex) == (None, None)
         assert ended(websocket) == ("CLOSED", 1000)
     assert websocket.close_deadline.deadline >= free_at[0] + 10
+    assert bounds[0].deadline >= free_at[0] + 10  # for a thread that takes its turn
+
+
+def test_timer_that_was_put_off(done):
+    with opened_to("client", stay_silent, done) as websocket:
+        bound = blocked_send.SendingBound(websocket, time.monotonic() + 60)
+        bound.shut_down()
+        assert bound.timer.is_alive()
+        websocket.send("the socket isn't shut down")
+        bound.unhook()
+        bound.timer.join(5)
 
 
 def test_threads_that_send_to_a_peer_that_reads(done):
@@ -466,6 +478,7 @@ def test_timer_leaves_the_closing_handshake_alone(done):
 
     def answer_late(sock):
         sock.recv(100)
+        websocket.send_data.deadline = 0
         websocket.send_data.shut_down()
         send_close_frame(sock, mask=False)
 
