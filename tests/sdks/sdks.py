@@ -29,6 +29,7 @@ SDKS = (
     SDK("openai[realtime]==3.54.0", "openai_ping"),
     SDK("openai[realtime]==3.54.0", "openai_async"),
     SDK("google-genai==1.20.0", "genai_live"),
+    SDK("websockets==17.4", "asyncio_server"),
     SDK("openai[realtime]==1.66.0", "openai_events", "14.1"),
     SDK("uvicorn[standard]==0.54.0", "uvicorn_legacy", "16.1.1"),
     SDK("homeassistant-api==5.0.1", "homeassistant_events", "14.1"),
