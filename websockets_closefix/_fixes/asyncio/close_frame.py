@@ -11,12 +11,13 @@ does here.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Callable
 
 from ..._state import is_wanted
 from .._fix import Args, Fix, Kwargs
-from ._deadline import CONNECTING, abort_at_deadline
+from ._deadline import CONNECTING, abort, call_unless_lost
 
 if TYPE_CHECKING:
     from websockets.asyncio.connection import Connection
@@ -40,12 +41,38 @@ def connection_made(
         # already, close() is waiting for it.
         is_opening = instance.protocol.state == CONNECTING
         if not is_opening and instance.close_deadline is None and is_wanted():
-            abort_at_deadline(instance, if_read=True)
+            call_after_timeout(instance, abort_if_read)
         del instance.protocol.discard
         return discard()
 
     # On this connection alone, and off the path of its messages.
     instance.protocol.discard = discard_until_deadline  # type: ignore[method-assign]
+
+
+def call_after_timeout(connection: Connection, function: Callable[[Connection], object]) -> None:
+    """Call a function with a connection after ``close_timeout``, unless it is lost by then."""
+    if connection.close_timeout is not None:
+        deadline = connection.loop.time() + connection.close_timeout
+        call_unless_lost(connection, deadline, function)
+
+
+def abort_if_read(connection: Connection) -> None:
+    """Abort a connection; where reading is paused, its end may be unread: only when it is not."""
+    messages = connection.recv_messages
+    if not messages.paused:
+        abort(connection)
+        return
+    # A connection that is forgotten with messages unread would be kept if it were held here.
+    resume, reference = messages.resume, weakref.ref(connection)
+
+    def resume_until_deadline() -> None:
+        resume()
+        connection = reference()
+        if connection is not None:
+            connection.recv_messages.resume = resume
+            call_after_timeout(connection, abort)
+
+    messages.resume = resume_until_deadline
 
 
 FIX = Fix(

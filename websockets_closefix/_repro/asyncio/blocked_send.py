@@ -98,7 +98,7 @@ SCENARIOS = (
         keepalive,
         Hangs,
         ConnectionClosedError,
-        (asyncio.TimeoutError,),
+        (TimeoutError,),  # the kernel's
     ),
     Scenario(
         "asyncio.blocked_send",
