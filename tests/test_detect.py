@@ -221,11 +221,6 @@ def test_version_that_is_no_version(examine, version):
     assert _detect.websockets_version() in (None, "")
 
 
-@pytest.mark.parametrize(("version", "expected"), [("10.4", False), ("11.0", True), ("?", True)])
-def test_is_affected(version, expected):
-    assert _detect.is_affected(version) is expected
-
-
 # Bugs that no release has cured, and releases that aren't known yet.
 
 
@@ -268,6 +263,29 @@ def test_release_to_come_whose_code_is_unknown(examine, details, monkeypatch):
         "websockets calls itself 99.0, but Connection.close_socket is unknown to "
         "websockets-closefix: sync.uncured is left alone; upgrade websockets-closefix"
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "module", "missing"),
+    [
+        ("99.0", "websockets.sync.gone", True),
+        ("99.0", "websockets.sync.connection", False),
+        ("17.4", "websockets.sync.gone", False),  # a build of which somebody has removed parts
+        ("?", "websockets.sync.gone", False),
+    ],
+)
+def test_release_to_come_that_has_renamed_a_module(monkeypatch, version, module, missing):
+    version_module = ModuleType("websockets.version")
+    version_module.version = version
+    monkeypatch.setitem(sys.modules, "websockets.version", version_module)
+    fix = uncured(None)._replace(module=module)
+    monkeypatch.setattr(_detect, "fixes_of", lambda package: (fix,))
+    sentence = (
+        "websockets calls itself 99.0, but has no websockets.sync.gone: sync.uncured is left "
+        "alone; upgrade websockets-closefix"
+    )
+    verdicts = [_detect.Verdict(fix, "unrecognised", sentence)] if missing else []
+    assert _detect.examine_missing("websockets.sync") == verdicts
 
 
 # The table.

@@ -193,7 +193,7 @@ def test_websockets_from_before_the_threading_implementation(python, tmp_path):
         (build / "websockets" / "sync" / f"{module}.py").unlink()
     (build / "websockets" / "sync").rmdir()
     result = python(SHOW + "import websockets; show()", PYTHONPATH=f"{build}{os.pathsep}{ROOT}")
-    assert result.stdout.splitlines() == ["not-affected 10.4"]
+    assert result.stdout.splitlines() == ["armed 10.4"]
 
 
 def test_resilience_says_which_websockets_it_needs(python, tmp_path):
@@ -517,12 +517,30 @@ def test_broken_wrapt(python, tmp_path):
 
 
 @has_some
-def test_status_names_wrapt_where_it_is_missing(python):
+@pytest.mark.parametrize(
+    "wrapt",
+    [
+        "raise AttributeError('too old for this Python')",
+        "this is no Python",
+        "raise OSError('I/O error')",
+        "",  # a folder that an uninstallation has left
+        "import sys; sys.modules['wrapt'] = None",
+    ],
+)
+def test_wrapt_is_named_where_it_is_broken(python, tmp_path, wrapt):
+    (tmp_path / "wrapt.py").write_text(wrapt)
     result = python(
-        SHOW + BROKEN_WRAPT + "import websockets.sync.client; print(websockets_closefix.status())",
-        "-Wignore",
+        SHOW + "import websockets.sync.client; print(websockets_closefix.apply())", "-Wignore"
     )
     assert "wrapt, which every fix needs, can't be imported" in result.stdout
+
+
+def test_status_never_raises(monkeypatch):
+    """Whatever somebody has put into the place of what websockets consists of."""
+    monkeypatch.setattr(_detect, "examine", lambda module: 1 / 0)
+    status = websockets_closefix.status()
+    assert status.state == "unrecognised"
+    assert "(ZeroDivisionError: division by zero)" in status.detail
 
 
 BROKEN_WRAPT = "sys.modules['wrapt'] = None\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -240,8 +241,10 @@ def names_of_ours():
 def test_home_made_cure_below_is_left_alone(close_socket):
     websockets_closefix.unapply()
     Connection.close_socket = close_under_the_mutex(Connection.close_socket)
-    with pytest.raises(websockets_closefix.UnrecognisedWebsockets, match="already has the cure"):
+    names = r"\bclose_under_the_mutex\.\S+ already has the cure"
+    with pytest.raises(websockets_closefix.UnrecognisedWebsockets, match=names):
         websockets_closefix.apply(strict=True)
+    assert re.search(names, websockets_closefix.status().detail)  # other fixes are around it
     assert "sync.close_race" not in names_of_ours()
 
 
@@ -252,6 +255,24 @@ def test_home_made_cure_above_leaves_the_shim_applied(close_socket):
     assert websockets_closefix.apply(strict=True).state == "applied"
     assert names_of_ours().count("sync.close_race") == 1
     assert send_outcome() == "ConnectionClosedError"
+
+
+@has_bug("sync.close_race")
+def test_a_wrapper_that_cannot_be_put_on_leaves_the_others(monkeypatch, without_shim):
+    """As where a class that somebody has put there refuses to be changed."""
+    wrap = _patch.wrap
+
+    def refuse_one(fix, module, wrapt):
+        if fix.name == "sync.close_race":
+            raise TypeError("it can't be changed")
+        wrap(fix, module, wrapt)
+
+    monkeypatch.setattr(_patch, "wrap", refuse_one)
+    with pytest.warns(RuntimeWarning, match="couldn't be applied .*it can't be changed"):
+        status = websockets_closefix.apply()
+    states = {bug.name: bug.state for bug in status.bugs}
+    assert states.pop("sync.close_race") == "unrecognised"
+    assert set(states.values()) == {"applied"}
 
 
 @has_bug("sync.close_race")

@@ -8,16 +8,19 @@ a fork, somebody else's patch), nobody has tested its fix: that bug is left alon
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal, NamedTuple
 
-from ._fixes import Fix, every_fix, fixes_of
+from ._fixes import Fix, fixes_of
 
 NEWEST_KNOWN = (17, 4)
 """The newest release whose code was looked at."""
+
+UPGRADE_THIS = "upgrade websockets-closefix"
 
 MOST_LAYERS = 100
 """Wrappers around a method; a proxy may have another ``__wrapped__`` each time it is asked."""
@@ -49,6 +52,32 @@ def examine(module: ModuleType) -> list[Verdict]:
     fixes = [fix for fix in fixes_of(package_of(module)) if fix.module == module.__name__]
     verdicts = (judge(fix, module, websockets_version()) for fix in fixes)
     return [verdict for verdict in verdicts if verdict is not None]
+
+
+def examine_missing(package: str) -> list[Verdict]:
+    """
+    Judge the bugs whose modules a release newer than those known doesn't have any more.
+
+    Args:
+        package: One of the implementations, imported.
+
+    """
+    version = websockets_version()
+    this = release(version) or ()
+    fixes = [fix for fix in fixes_of(package) if this > NEWEST_KNOWN and fix.is_in(this)]
+    missing = {module for module in {fix.module for fix in fixes} if not exists(module)}
+    return [
+        unrecognised(
+            fix, f"websockets calls itself {version}, but has no {fix.module}", UPGRADE_THIS
+        )
+        for fix in fixes
+        if fix.module in missing
+    ]
+
+
+def exists(module: str) -> bool:
+    """Tell whether there is a module, imported or not, in a package that is imported."""
+    return module in sys.modules or importlib.util.find_spec(module) is not None
 
 
 def package_of(module: ModuleType) -> str:
@@ -112,7 +141,7 @@ def explain(
     found = definition(module, method)
     if found is None:
         return f"{beginning} has no {method}", "reinstall websockets from the package index"
-    there = describe(layers(*found)[0])
+    there = describe(next(each for each in layers(*found) if not name_of_fix(each)))
     if appearance == "cured":
         return (
             f"{beginning} {there} already has the cure",
@@ -121,7 +150,7 @@ def explain(
     if this > NEWEST_KNOWN:
         return (
             f"{beginning} {method} is unknown to websockets-closefix",
-            "upgrade websockets-closefix",
+            UPGRADE_THIS,
         )
     return (
         f"{beginning} {there} isn't the {method} of that release",
@@ -159,12 +188,6 @@ def release(version: str | None) -> tuple[int, ...] | None:
     """
     match = re.match(r"\d+(\.\d+)*(?!\d*!)", version or "")
     return tuple(int(number) for number in match[0].split(".")) if match else None
-
-
-def is_affected(version: str | None) -> bool:
-    """Tell whether a release has any of the bugs, going by its number."""
-    this = release(version)
-    return this is None or any(fix.is_in(this) for fix in every_fix())
 
 
 # What the code says.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Callable
 
 from . import _detect, _import_hook, _state
-from ._fixes import Fix, every_fix, fixes_of
+from ._fixes import Fix, fixes_of
 
 
 def put_on(module: ModuleType) -> list[Exception]:
@@ -25,7 +25,7 @@ def put_on(module: ModuleType) -> list[Exception]:
 
     """
     warn_of_unknown_names(module)
-    verdicts = _detect.examine(module)
+    verdicts = _detect.examine(module) + _detect.examine_missing(_detect.package_of(module))
     problems: list[Exception] = [
         _detect.UnrecognisedWebsockets(detail)
         for fix, verdict, detail in verdicts
@@ -41,7 +41,10 @@ def put_on(module: ModuleType) -> list[Exception]:
         with _state.lock:
             if _state.wanted:  # unapply() may have come in between
                 for fix in missing:
-                    wrap(fix, module, wrapt)
+                    try:
+                        wrap(fix, module, wrapt)
+                    except Exception as exc:  # a class that somebody has put there may refuse
+                        problems.append(exc)
     return problems
 
 
@@ -49,11 +52,13 @@ def import_all() -> None:
     """Import all modules that fixes name, of the implementations that there are."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # websockets.legacy is deprecated
-        for module in dict.fromkeys(fix.module for fix in every_fix()):
-            package = module.rpartition(".")[0]
+        for package in _state.PACKAGES:
             # An older release has no websockets.asyncio; without websockets.sync this raises.
-            if package == "websockets.sync" or importlib.util.find_spec(package) is not None:
-                importlib.import_module(module)
+            if package == "websockets.sync" or _detect.exists(package):
+                importlib.import_module(package)
+                for module in dict.fromkeys(fix.module for fix in fixes_of(package)):
+                    if _detect.exists(module):
+                        importlib.import_module(module)
 
 
 def wrap(fix: Fix, module: ModuleType, wrapt: Any) -> None:

@@ -55,6 +55,18 @@ class Status(NamedTuple):
 
 
 def derive() -> Status:
+    """Look at the environment, at ``sys.modules`` and at the code of websockets; never raises."""
+    try:
+        return look()
+    except Exception as exc:
+        detail = (
+            f"whether bugs are fixed can't be told ({type(exc).__name__}: {exc}), since something "
+            "has replaced what websockets consists of: import websockets_closefix before that"
+        )
+        return Status("unrecognised", None, detail, _state.repaired)
+
+
+def look() -> Status:
     """Look at the environment, at ``sys.modules`` and at the code of websockets."""
     version = _detect.websockets_version()
     modules = [
@@ -69,6 +81,11 @@ def derive() -> Status:
         for module in modules
         for verdict in _detect.examine(module)
     ]
+    found += [
+        (judge(verdict, False), verdict)
+        for package in packages
+        for verdict in _detect.examine_missing(package)
+    ]
     found.sort(key=lambda each: order.index(each[1].fix))
     bugs = tuple(bug for bug, _ in found)
     if not _state.wanted:
@@ -77,7 +94,7 @@ def derive() -> Status:
         of = f"websockets {version}, in {' and '.join(packages)},"
         state, detail = derive_imported(of, bugs, [each.detail for _, each in found])
     else:
-        state, detail = derive_armed(version)
+        state, detail = derive_armed()
     return Status(state, version, detail, _state.repaired, bugs)
 
 
@@ -101,10 +118,8 @@ def derive_disabled() -> tuple[State, str]:
     return "disabled", "switched off by unapply(): call apply() to switch it on again"
 
 
-def derive_armed(version: str | None) -> tuple[State, str]:
+def derive_armed() -> tuple[State, str]:
     """Return the state of a process that has imported none of the implementations."""
-    if version is not None and not _detect.is_affected(version):
-        return "not-affected", f"websockets {version} has none of the bugs that are fixed here"
     if not _import_hook.is_installed():
         return (
             "unrecognised",
@@ -143,8 +158,8 @@ def names(bugs: Sequence[BugStatus], state: str) -> str:
 def why_missing(bug: BugStatus) -> str:
     """Say why the wrapper of a bug that is recognised isn't on."""
     try:
-        import wrapt  # noqa: F401
-    except ImportError as exc:
+        from wrapt import FunctionWrapper, wrap_object  # noqa: F401
+    except Exception as exc:  # whatever a wrapt that is broken raises
         return f"wrapt, which every fix needs, can't be imported ({exc}): install wrapt"
     return (
         f"the wrapper of {bug.name} is missing, since something has replaced the method after it "

@@ -127,7 +127,12 @@ def test_a_command_on_path_and_a_script_that_is_executable(environment, tmp_path
 
 @pytest.mark.parametrize(
     ("command", "is_there", "code"),
-    [("no-such-command", False, 127), ("app.py", False, 127), ("app.py", True, 127)],
+    [
+        ("no-such-command", False, 127),
+        ("app.py", False, 127),
+        ("app.py", True, 127),
+        pytest.param("", False, 126, marks=posix),  # a variable that isn't set
+    ],
 )
 def test_a_command_that_is_not_there(capsys, monkeypatch, tmp_path, command, is_there, code):
     """On PATH, that is: the current directory isn't searched."""
@@ -138,8 +143,20 @@ def test_a_command_that_is_not_there(capsys, monkeypatch, tmp_path, command, is_
         code = 126  # there it is, but nothing that Windows can execute
     assert command_line.main(["run", command, "x"]) == code
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"websockets-closefix: {command} can't be started (")
+    assert line.startswith(f"websockets-closefix: {command or 'an empty command'} can't be started")
     assert ("`websockets-closefix run python app.py`" in line) == is_there
+
+
+def test_a_command_after_two_dashes(monkeypatch):
+    """As env(1) takes them, too."""
+    monkeypatch.setattr(_run, "run", lambda command: command)
+    assert command_line.main(["run", "--", "python", "--", "-x"]) == ["python", "--", "-x"]
+
+
+def test_a_folder_that_pythonpath_cannot_hold(monkeypatch):
+    monkeypatch.setattr(_run, "BOOTSTRAP", f"with{os.pathsep}separator")
+    with pytest.raises(SystemExit, match=r"PYTHONPATH can't hold with.separator"):
+        _run.run(["python"])
 
 
 def test_a_file_that_is_not_executable(capsys, tmp_path):
@@ -332,6 +349,19 @@ def test_a_launcher_that_runs_run(environment, launcher, tmp_path):
         *RUN, environment.python, "-c", WHAT_RAN, **path_of(folder, tmp_path, *PACKAGES)
     )
     assert (result.stdout, result.stderr) == ("True True False\n", "")
+
+
+def test_subprocesses_where_a_launcher_puts_itself_in_front(environment, tmp_path):
+    """As OpenTelemetry's does, whose sitecustomize imports no next one."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\n"
+        "here = os.path.dirname(os.path.abspath(__file__))\n"
+        "rest = [p for p in os.environ['PYTHONPATH'].split(os.pathsep) if p != here]\n"
+        "os.environ['PYTHONPATH'] = os.pathsep.join([here, *rest])\n"
+    )
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {IS_COVERED!r}])"
+    result = environment.run("-c", program, **path_of(_run.BOOTSTRAP, tmp_path, *PACKAGES))
+    assert (result.stdout, result.stderr) == ("True\n", "")
 
 
 def test_opentelemetry_is_put_back_on_pythonpath(monkeypatch, tmp_path):

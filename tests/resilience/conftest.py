@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from types import SimpleNamespace
 
 import pytest
+from websockets.sync.server import ServerConnection
 
-from .peers import serving
+from .peers import serving, shut_down
 
 try:
     from websockets_closefix.resilience import _pool, _reconnect, _slot
@@ -35,12 +35,18 @@ def server_side():
         finally:
             connections.discard(websocket)
 
-    connections = set()
-    with serving(echo) as uri:
+    def create(sock, *args, **kwargs):
+        sockets.append(sock)
+        return ServerConnection(sock, *args, **kwargs)
+
+    connections, sockets = set(), []
+    with serving(echo, create_connection=create) as uri:
         yield uri, connections
-        # Interrupted before the pool knows of it, connect() leaves a socket to the garbage
-        # collector, and the server waits for its handshake.
-        gc.collect()
+        # An interrupted connect() may close its socket, or leave it to the garbage collector,
+        # without shutting it down: its reader thread waits for the server, and the server for the
+        # request. That is websockets' own.
+        for sock in sockets:
+            shut_down(sock)
 
 
 class Clock(SimpleNamespace):

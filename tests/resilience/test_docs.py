@@ -35,7 +35,12 @@ def start(title, uri):
         program = program.replace(", ping_interval=None", "")
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", program],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "WEBSOCKET_URI": uri},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "WEBSOCKET_URI": uri,
+            "WEBSOCKETS_BACKOFF_INITIAL_DELAY": "0.1",
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -209,7 +209,7 @@ def test_full_buffer_of_a_unix_socket_does_not_hold_up_the_end_of_the_block(tmp_
         alive = keepalive(websocket, ping_interval=0.01, ping_timeout=0.01)
         with alive, pytest.raises(TimeoutError):
             websocket.recv(timeout=0.5)
-        assert not pinging()
+        wait_until(lambda: not pinging())
         assert websocket.protocol.state is State.OPEN
         done.set()
         peer.join(5)
@@ -226,7 +226,7 @@ def test_without_ping_timeout_no_peer_is_given_up():
                 websocket.recv(timeout=0.5)
             assert pinging()
             assert not HAS_USER_TIMEOUT or user_timeout(websocket) == before
-        assert not pinging()
+        wait_until(lambda: not pinging())
         websocket.socket.shutdown(socket.SHUT_RDWR)
         websocket.recv_events_thread.join(5)
 

@@ -14,6 +14,7 @@ from websockets.protocol import State
 
 from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
+from ..conftest import ends
 from .peers import (
     client_context,
     peer,
@@ -295,7 +296,7 @@ def test_closing_cuts_borrowers_that_wait_for_a_pong(echo_uri, set_constants):
         with pytest.raises(PoolClosed):
             borrowing.result(5)
     assert pool.get_stats()["pool_size"] == 0
-    assert not websocket.recv_events_thread.is_alive()
+    assert ends(websocket.recv_events_thread)
 
 
 def test_closing_ends_those_that_are_idle_before_it_waits_for_borrowers(echo_uri):
@@ -315,7 +316,7 @@ def test_closing_cuts_connections_whose_peer_never_answers():
         with pool.connection() as websocket:
             pass
         pool.close(timeout=0.05)
-        assert not websocket.recv_events_thread.is_alive()
+        assert ends(websocket.recv_events_thread)
         assert pool.get_stats()["pool_size"] == 0
     assert websocket.protocol.state is State.CLOSED
 

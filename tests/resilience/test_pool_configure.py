@@ -20,8 +20,8 @@ def signing_in():
 
     def answer(websocket):
         name = websocket.recv()
+        names.append(name)  # before the client can look
         websocket.send("welcome" if name != "wrong" else "go away")
-        names.append(name)
         for message in websocket:
             websocket.send(f"{name}: {message}")
 

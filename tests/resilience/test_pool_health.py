@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection
 
 from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
+from ..conftest import ends
 from .peers import has_unread, peer, serving, stay_silent, wait_until
 from .relay import Relay
 from .test_pool import NOBODY, ask, leave_with_an_exception, wait_for
@@ -38,7 +39,7 @@ def test_half_open_connection_is_replaced(echo_uri, impatient):
             assert ask(second, "hello") == "hello"
         assert second is not first
         wait_for(pool, connections_lost=1, pool_size=1)
-        assert not first.recv_events_thread.is_alive()
+        assert ends(first.recv_events_thread)
 
 
 def test_one_that_is_half_open_speaks_for_those_idle_for_longer(echo_uri, impatient):
@@ -182,8 +183,8 @@ def test_those_with_little_time_find_out_together(echo_uri, set_constants):
             with contextlib.suppress(PoolTimeout), pool.connection(timeout=0.2) as websocket:
                 assert ask(websocket, "hello") == "hello"
         assert [len(pings) for pings in asked] == [1, 1]
-        assert not first.recv_events_thread.is_alive()
-        assert not second.recv_events_thread.is_alive()
+        assert ends(first.recv_events_thread)
+        assert ends(second.recv_events_thread)
 
 
 def test_pong_that_came_long_ago_proves_nothing(echo_uri, ping_always, clock):
@@ -262,7 +263,7 @@ def test_no_thread_can_be_started(echo_uri, ping_always, clock, monkeypatch, pre
                 assert ask(websocket, "hello") == "hello"
         assert pool.get_stats()["connections_lost"] == 1
         outdated.recv_events_thread.join(5)
-        assert not outdated.recv_events_thread.is_alive()
+        assert ends(outdated.recv_events_thread)
 
 
 def test_pool_that_is_no_longer_referenced(echo_uri):
@@ -272,7 +273,7 @@ def test_pool_that_is_no_longer_referenced(echo_uri):
     del pool
     gc.collect()
     websocket.recv_events_thread.join(5)
-    assert not websocket.recv_events_thread.is_alive()
+    assert ends(websocket.recv_events_thread)
 
 
 def test_those_that_died_while_idle_are_dropped():
@@ -436,7 +437,7 @@ def test_connection_in_the_middle_of_a_message_is_not_lent_again(leave_it):
         with pool.connection() as second:
             assert ask(second, "hello") == "hello"
         assert second is not first
-        assert not first.recv_events_thread.is_alive()
+        assert ends(first.recv_events_thread)
         del left
 
 
@@ -473,15 +474,15 @@ def test_server_that_pushes_more_than_is_read(leave):
         with ConnectionPool(uri, max_size=1, timeout=10) as pool:
             if leave is None:
                 first = leave_with_an_exception(pool, subscribe)
-                assert not first.recv_events_thread.is_alive()
+                assert ends(first.recv_events_thread)
             else:
                 with pool.connection() as first:
                     subscribe(first)
             with pool.connection() as second:
                 subscribe(second)
             assert second is not first
-        assert not first.recv_events_thread.is_alive()
-        assert not second.recv_events_thread.is_alive()
+        assert ends(first.recv_events_thread)
+        assert ends(second.recv_events_thread)
 
 
 def test_server_that_accepts_and_never_answers():
@@ -499,7 +500,7 @@ def test_server_that_accepts_and_never_answers():
 def test_peer_that_never_answers_a_close_frame(impatient):
     with peer(stay_silent) as uri, ConnectionPool(uri, close_timeout=300) as pool:
         websocket = leave_with_an_exception(pool, lambda websocket: None)
-        assert not websocket.recv_events_thread.is_alive()
+        assert ends(websocket.recv_events_thread)
         assert pool.get_stats()["pool_size"] == 0
 
 
@@ -539,7 +540,7 @@ def test_connection_that_another_thread_blocks_is_discarded_in_bounded_time(impa
         websocket = leave_with_an_exception(pool, block)
         sending[0].result(5)
         websocket.recv_events_thread.join(5)
-        assert not websocket.recv_events_thread.is_alive()
+        assert ends(websocket.recv_events_thread)
 
 
 def test_max_idle(echo_uri, clock):
@@ -622,7 +623,7 @@ def test_unreadable_text_is_dropped_with_the_rest(impatient):
 
     with serving(push_nonsense) as uri, ConnectionPool(uri, timeout=5) as pool:
         websocket = leave_with_an_exception(pool, subscribe)
-        assert not websocket.recv_events_thread.is_alive()
+        assert ends(websocket.recv_events_thread)
 
 
 def test_connection_that_another_thread_reads_is_ended_all_the_same(echo_uri):
@@ -638,7 +639,7 @@ def test_connection_that_another_thread_reads_is_ended_all_the_same(echo_uri):
     with ThreadPoolExecutor(1) as executor, ConnectionPool(echo_uri) as pool:
         websocket = leave_with_an_exception(pool, start_reading)
         reading[0].result(5)
-        assert not websocket.recv_events_thread.is_alive()
+        assert ends(websocket.recv_events_thread)
 
 
 def test_close_frame_that_cannot_be_sent(echo_uri):
@@ -647,7 +648,7 @@ def test_close_frame_that_cannot_be_sent(echo_uri):
 
     with ConnectionPool(echo_uri) as pool:
         websocket = leave_with_an_exception(pool, stop_sending)
-        assert not websocket.recv_events_thread.is_alive()
+        assert ends(websocket.recv_events_thread)
 
 
 def test_join_that_fails_in_two_threads_at_once(echo_uri, monkeypatch):

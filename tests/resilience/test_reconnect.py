@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
-import gc
 import itertools
 import logging
 import signal
@@ -17,12 +16,19 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    InvalidHandshake,
+    InvalidStatus,
+)
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 
+import websockets_closefix
 from websockets_closefix.resilience import reconnect
 
+from ..conftest import ends
 from .interrupts import TimeLimit, struck
 from .peers import (
     client_context,
@@ -101,21 +107,21 @@ def sleeps(clock):
     return clock.sleep
 
 
-def test_server_killed_and_restarted_thirty_times(server_process, sleeps, clock):
+def test_server_killed_and_restarted_ten_times(server_process, sleeps, clock):
     sleeps.meanwhile = server_process.start
     answers = []
     for turn, websocket in enumerate(reconnect(server_process.uri)):
         websocket.send(f"turn {turn}")
         answers.append(websocket.recv(timeout=5))
-        if turn == 30:
+        if turn == 10:
             break
         server_process.kill()
         with pytest.raises(ConnectionClosed):
             websocket.recv(timeout=5)
         clock.advance(100)
-    assert answers == [f"turn {turn}" for turn in range(31)]
+    assert answers == [f"turn {turn}" for turn in range(11)]
     # A delay for each time, always the first of the policy, because a long turn resets it.
-    assert len(sleeps) == 30
+    assert len(sleeps) == 10
     assert all(0 <= delay <= 5 for delay in sleeps)
 
 
@@ -217,7 +223,14 @@ def test_fatal_refusal(one_refusal, sleeps, status):
     assert sleeps == []
 
 
-def test_handshake_cut_short(sleeps):
+@pytest.fixture(params=["with the shim", "without the shim"])
+def with_and_without_shim(request):
+    """From 13.1 to 14.1, it changes what connect() raises."""
+    if request.param == "without the shim":
+        websockets_closefix.unapply()
+
+
+def test_handshake_cut_short(sleeps, with_and_without_shim):
     """Three times, the server reads the request and closes; the fourth time it is gone."""
 
     class GivenUp(Exception):
@@ -240,6 +253,22 @@ def test_handshake_cut_short(sleeps):
         with pytest.raises(GivenUp):
             next(iter(reconnect(f"ws://127.0.0.1:{listener.getsockname()[1]}")))
         thread.join(5)
+
+
+def test_server_of_another_protocol_is_fatal(sleeps, with_and_without_shim):
+    def greet():
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(65536)
+            sock.sendall(b"220 mail.example.com ESMTP\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=greet)
+        thread.start()
+        with pytest.raises((ValueError, InvalidHandshake)):
+            next(iter(reconnect(f"ws://127.0.0.1:{listener.getsockname()[1]}")))
+        thread.join(5)
+    assert sleeps == []
 
 
 class LateConnection(ClientConnection):
@@ -541,7 +570,7 @@ def test_iterator_that_is_collected_in_the_reader_thread():
         websocket.send("hello")
         assert collected.wait(5)
         websocket.recv_events_thread.join(5)
-        assert not websocket.recv_events_thread.is_alive()
+        assert ends(websocket.recv_events_thread)
 
 
 def test_interrupted_while_it_connects(echo_uri):
@@ -572,7 +601,6 @@ def test_interrupted_at_every_line(server_side):
             take_a_turn()
         if not where:
             break
-        gc.collect()
         wait_until(lambda: not connections, where)
     assert 30 < at < 999
 

@@ -62,6 +62,15 @@ def _closefix_import_next():
             sys.modules.setdefault("sitecustomize", this)
 
 
+def _closefix_stay_in_front(bootstrap):
+    """Have subprocesses meet this file first: OpenTelemetry's, in front, imports no next one."""
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if bootstrap in folders:
+        folders.remove(bootstrap)
+        folders.insert(0, bootstrap)
+        os.environ["PYTHONPATH"] = os.pathsep.join(folders)
+
+
 def _closefix_say(text):
     try:
         sys.stderr.write("websockets-closefix: " + text + "\n")
@@ -82,7 +91,10 @@ def _closefix_start(bootstrap):
             program + " imports no sitecustomize but its own, so that `run` doesn't reach the "
             "program: start it with `" + program + " websockets-closefix run COMMAND`"
         )
-    _closefix_import_next()
+    try:
+        _closefix_import_next()
+    finally:
+        _closefix_stay_in_front(bootstrap)
 
 
 _closefix_start(os.path.dirname(os.path.abspath(__file__)))

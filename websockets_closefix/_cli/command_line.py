@@ -133,6 +133,7 @@ def disable(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start a command; returns on Windows alone, or if the command can't be started."""
-    if not arguments.command:
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
         arguments.parser.error("it needs a COMMAND, as in `run python app.py`")
-    return program.run(arguments.command)
+    return program.run(command)

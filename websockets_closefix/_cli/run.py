@@ -21,7 +21,15 @@ def run(command: Sequence[str]) -> int:
         The command's exit code, on Windows alone, where a process can't be replaced; 127 if there
         is no such command, 126 if it can't be executed, as :manpage:`env(1)` does.
 
+    Raises:
+        SystemExit: With a sentence, if ``PYTHONPATH`` can't hold the bootstrap folder.
+
     """
+    if os.pathsep in BOOTSTRAP:
+        raise SystemExit(
+            f"websockets-closefix: PYTHONPATH can't hold {BOOTSTRAP}, which has {os.pathsep!r} in "
+            "its path: use `python -m websockets_closefix enable`"
+        )
     environ = {**os.environ, "PYTHONPATH": python_path()}
     try:
         if sys.platform != "win32":
@@ -29,7 +37,7 @@ def run(command: Sequence[str]) -> int:
         program = shutil.which(command[0]) or command[0]
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the command, too
         return subprocess.call([program, *command[1:]], env=environ)
-    except OSError as exc:
+    except (OSError, ValueError) as exc:  # an empty command is a ValueError
         print(f"websockets-closefix: {explain(command[0], exc)}", file=sys.stderr)
         return 127 if isinstance(exc, FileNotFoundError) else 126
 
@@ -45,9 +53,9 @@ def python_path() -> str:
     return os.pathsep.join(dict.fromkeys(os.pathsep.join(paths).split(os.pathsep)))
 
 
-def explain(command: str, exc: OSError) -> str:
+def explain(command: str, exc: Exception) -> str:
     """Say why a command can't be started, and how to start a program that is a Python file."""
-    why = f"{command} can't be started ({exc.strerror})"
+    why = f"{command or 'an empty command'} can't be started ({getattr(exc, 'strerror', exc)})"
     if command.endswith(".py") and os.path.isfile(command):
         return f"{why}: if Python is to run it, `websockets-closefix run python {command}`"
     return why

@@ -129,9 +129,11 @@ class ConnectionPool:
         self.timeout: float = check_seconds("timeout", timeout)
         self.max_idle: float = check_seconds("max_idle", max_idle)
         self.max_lifetime: float = check_seconds("max_lifetime", max_lifetime)
-        self.configure = None if configure is None else check_callable("configure", configure)
+        self.configure: Callable[[ClientConnection], object] | None = (
+            None if configure is None else check_callable("configure", configure)
+        )
         check_connect_kwargs("ConnectionPool", connect_kwargs)
-        self._connect_kwargs = {**connect_kwargs, "max_size": max_message_size}
+        self._connect_kwargs: dict[str, Any] = {**connect_kwargs, "max_size": max_message_size}
         self._closed = False
         self._slots: dict[int, Slot] = {}  # by number, so that setdefault() never adds too many
         self._start_empty()

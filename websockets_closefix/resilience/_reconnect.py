@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
 from websockets.client import backoff
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake
 from websockets.sync.client import ClientConnection
 
 from ._arguments import check_callable, check_connect_kwargs, check_uri
@@ -37,10 +37,11 @@ def process_exception(exc: Exception) -> Exception | None:
     Tell whether a connection error is transient or fatal, as websockets does.
 
     Two rules are added. A certificate that can't be verified is an :exc:`OSError` to websockets,
-    hence transient, but won't get any better by connecting again. And a server that shuts the
-    socket down before the request was sent, as a proxy does whose backend is down, is a handshake
-    that was cut short: websockets raises :exc:`~websockets.exceptions.ConnectionClosed` then, but
-    takes it for fatal.
+    hence transient, but won't get any better by connecting again. And a handshake that is cut short
+    is transient at every moment, and on every release. Before the request was sent, as by a proxy
+    whose backend is down, websockets raises :exc:`~websockets.exceptions.ConnectionClosed`, which
+    it takes for fatal. Afterwards it raises an :exc:`EOFError`, or an
+    :exc:`~websockets.exceptions.InvalidHandshake` from one: from 14.2 on, or with the shim on.
 
     Args:
         exc: What connecting raised.
@@ -51,7 +52,8 @@ def process_exception(exc: Exception) -> Exception | None:
     """
     if isinstance(exc, ssl.SSLCertVerificationError):
         return exc
-    return None if isinstance(exc, ConnectionClosed) else websockets_policy(exc)
+    invalid = exc.__cause__ if isinstance(exc, InvalidHandshake) else exc
+    return None if isinstance(invalid, (ConnectionClosed, EOFError)) else websockets_policy(exc)
 
 
 class reconnect:
@@ -115,8 +117,12 @@ class reconnect:
         **connect_kwargs: Any,
     ) -> None:
         self.uri: str | Callable[[], str] = uri if callable(uri) else check_uri(uri)
-        self.process_exception = check_callable("process_exception", process_exception)
-        self.reconnect_delays = check_callable("reconnect_delays", reconnect_delays)
+        self.process_exception: ProcessException = check_callable(
+            "process_exception", process_exception
+        )
+        self.reconnect_delays: ReconnectDelays = check_callable(
+            "reconnect_delays", reconnect_delays
+        )
         check_connect_kwargs("reconnect", connect_kwargs)
         self.connect_kwargs: dict[str, Any] = connect_kwargs
         self.logger: Any = connect_kwargs.get("logger") or LOGGER

@@ -16,6 +16,7 @@ from websockets_closefix._repro.scenario import SIDES
 from websockets_closefix._repro.sync.blocked_send import LARGE, is_blocked
 from websockets_closefix._repro.sync.ends import open_connection, opened, server
 from websockets_closefix._repro.sync.observing import observe
+from websockets_closefix._repro.sync.unread import send_close_frame
 from websockets_closefix._repro.waiting import wait_until
 
 from ...conftest import has_bug
@@ -28,7 +29,11 @@ pytestmark = [
 
 
 def user_timeout(websocket):
-    return websocket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    return user_timeout_of(websocket.socket)
+
+
+def user_timeout_of(sock):
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -55,10 +60,51 @@ def test_what_the_program_has_set_stays():
 
     def handle(websocket):
         timeouts.append(user_timeout(websocket))
+        with websocket.socket.dup() as dup:
+            websocket.close()
+            timeouts.append(user_timeout_of(dup))
 
-    with server(handle, sock=listener) as uri, silent_client(uri):
-        wait_until(lambda: timeouts)
-    assert timeouts == [1234]
+    with server(handle, sock=listener, close_timeout=0.1) as uri, silent_client(uri):
+        wait_until(lambda: len(timeouts) == 2)
+    assert timeouts == [1234, 1234]
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("first", ["this end closes", "this end fails", "peer closes", "peer goes"])
+def test_what_has_been_sent_outlives_the_connection(side, first):
+    """The kernel goes on delivering it, as without the fix, to a peer that is busy."""
+    is_watched = threading.Event()
+
+    def end(sock):
+        is_watched.wait(5)
+        if first == "peer closes":
+            send_close_frame(sock, mask=side == "server")
+        if first != "peer goes":
+            stay_silent(sock)
+
+    with opened(side, end, close_timeout=0.1) as websocket, websocket.socket.dup() as dup:
+        websocket.send_in_progress = first == "this end fails"  # 1011, instead of 1000
+        if first.startswith("this end"):
+            websocket.close()
+        is_watched.set()
+        websocket.recv_events_thread.join(5)
+        assert websocket.socket.fileno() == -1
+        assert user_timeout_of(dup) == 0
+
+
+def test_closing_handshake_may_take_longer():
+    """From the close frame on, it is close_timeout that counts."""
+    timeouts = []
+
+    def answer(sock):
+        sock.recv(100)
+        timeouts.append(user_timeout(websocket))
+        send_close_frame(sock, mask=False)
+
+    with opened("client", answer, close_timeout=5) as websocket:
+        websocket.close()
+        assert websocket.protocol.close_code == 1000
+    assert timeouts == [0]
 
 
 @pytest.mark.parametrize(

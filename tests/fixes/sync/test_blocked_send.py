@@ -1,4 +1,4 @@
-"""Closing ends within close_timeout, and cuts nothing before."""
+"""Closing waits close_timeout for a thread in send(), and cuts nothing before."""
 
 from __future__ import annotations
 
@@ -174,37 +174,6 @@ def test_tls_server(done):
     assert outcome.reader is None
 
 
-def test_nothing_is_sent_in_plain_text():
-    """SSLSocket.shutdown() would have a thread that is sending go on without TLS."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        tls = client_context.wrap_socket(ours, do_handshake_on_connect=False, server_hostname="x")
-        with tls:
-            blocked_send.shut_down_tcp(tls)
-            assert tls._sslobj is not None
-        assert theirs.recv(1) == b""
-
-
-def test_socket_that_is_not_one():
-    """TLS in TLS, and what a program passes as ``sock``."""
-
-    class Socket:
-        def shutdown(self, how):
-            shut_down.append(self)
-
-    class TLSInTLS:
-        ssl_socket = Socket()
-
-    shut_down = []
-    other = Socket()
-    blocked_send.shut_down_tcp(TLSInTLS())
-    blocked_send.shut_down_tcp(other)
-    assert shut_down == [TLSInTLS.ssl_socket, other]
-    closed = socket.socket()
-    closed.close()
-    blocked_send.shut_down_tcp(closed)
-
-
 @either_side
 def test_reader_thread_that_answers_pings(side, done):
     def flood(sock):
@@ -258,6 +227,26 @@ def test_peer_that_is_stopped():
             process.kill()
     assert type(outcome.caller) is ConnectionClosedError
     assert outcome.reader is None
+
+
+def test_close_frame_that_blocks(done):
+    """Nobody else sends: websockets itself bounds it."""
+    with opened_to("client", lambda sock: done.wait(5), done) as websocket:
+        fill_buffers(websocket.socket)
+        assert observe(websocket, websocket.close) == (None, None)
+        assert ended(websocket) == ("CLOSED", 1006)
+
+
+def fill_buffers(sock):
+    """Send until the peer's buffer is full, and ours."""
+    full = 0
+    while full < 5:
+        try:
+            sock.send(bytes(2**16), socket.MSG_DONTWAIT)
+            full = 0
+        except BlockingIOError:
+            full += 1
+            time.sleep(0.01)  # the kernel may yet make room
 
 
 # A thread that waits for itself.
@@ -384,6 +373,24 @@ def test_message_that_is_being_sent_to_a_slow_peer_is_not_cut(done):
     assert len(received) == len(LARGE) + 14 + 8
 
 
+def test_closing_handshake_has_all_of_close_timeout(done):
+    """However long another thread has held the mutex: the peer may still be taking a message."""
+
+    def hold_mutex():
+        with websocket.protocol_mutex:
+            closing.start()
+            wait_until(lambda: "send_data" in vars(websocket))
+            free_at.append(time.monotonic())
+        closing.join(10)
+
+    free_at = []
+    with opened_to("client", read_and_answer, done, close_timeout=10) as websocket:
+        closing = threading.Thread(target=websocket.close)
+        assert observe(websocket, hold_mutex) == (None, None)
+        assert ended(websocket) == ("CLOSED", 1000)
+    assert websocket.close_deadline.deadline >= free_at[0] + 10
+
+
 def test_threads_that_send_to_a_peer_that_reads(done):
     """A close() that has to wait for its turn is orderly."""
 
@@ -454,36 +461,17 @@ def test_thread_that_overtakes_close(done, monkeypatch):
     assert [type(exc) for exc in raised] == [ConnectionClosedError]
 
 
-def test_close_timeout_counts_once(done):
-    """What is left of it, once the mutex is free, is for the closing handshake."""
-    deadlines = []
+def test_timer_leaves_the_closing_handshake_alone(done):
+    """It was started for a thread that overtook close(), and elapses after the close frame."""
 
-    class Protocol:
-        writes = ()
+    def answer_late(sock):
+        sock.recv(100)
+        websocket.send_data.shut_down()
+        send_close_frame(sock, mask=False)
 
-    class Connection:
-        protocol = Protocol()
-        close_deadline = None
-        socket = None
-
-        def send_data(self):
-            if self.close_deadline is not None:
-                deadlines.append(self.close_deadline.deadline)
-
-    class Deadline:
-        deadline = 20.0
-
-    connection = Connection()
-    bound = blocked_send.SendingBound(connection, 10.0)
-    bound.hook()
-    connection.send_data()
-    connection.close_deadline = Deadline()
-    connection.send_data()
-    bound.unhook()
-    assert deadlines == [10.0]
-    connection.close_deadline.deadline = 20.0
-    connection.send_data()
-    assert deadlines == [10.0, 20.0]
+    with opened_to("client", answer_late, done, close_timeout=10) as websocket:
+        assert observe(websocket, websocket.close) == (None, None)
+        assert ended(websocket) == ("CLOSED", 1000)
 
 
 def test_no_thread_is_to_be_had(monkeypatch):
@@ -491,9 +479,11 @@ def test_no_thread_is_to_be_had(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     with opened("client", stay_silent) as websocket:
+        bound = blocked_send.SendingBound(websocket, time.monotonic())
         monkeypatch.setattr(threading.Thread, "start", refuse)
-        assert blocked_send.shut_down_at(time.monotonic(), websocket) is None
+        bound.start_timer()
         monkeypatch.undo()
+        bound.unhook()
 
 
 # What is hooked on a connection that is ending.

@@ -94,3 +94,24 @@ def test_answer_is_sent_where_it_can_be():
         assert raised.value.__cause__ is None
         assert "send_data" not in vars(websocket)
     assert len(answers[0]) == len(CLOSE.serialize(mask=True))
+
+
+def test_attribute_of_somebody_else_is_called_and_stays():
+    """A tool counts what a connection sends."""
+    calls = []
+
+    def count():
+        calls.append(threading.current_thread())
+        send_data()
+
+    def send(sock):
+        is_counted.wait(5)
+        sock.sendall(CLOSE.serialize(mask=False))
+
+    is_counted = threading.Event()
+    with opened("client", send) as websocket:
+        send_data, websocket.send_data = websocket.send_data, count
+        is_counted.set()
+        websocket.recv_events_thread.join(5)
+        assert websocket.recv_events_thread in calls
+        assert vars(websocket)["send_data"] is count

@@ -47,8 +47,8 @@ threading.Thread(target=use).start()
 """
 
 
-def ends(program, uri, **environ):
-    """Run a program for 3 s at most; return what it said, and whether it came to its end."""
+def ends(program, uri, timeout=30, **environ):
+    """Run a program, and return what it said, and whether it came to its end in time."""
     process = subprocess.Popen(
         [sys.executable, "-c", program, uri],
         stdout=subprocess.PIPE,
@@ -57,7 +57,7 @@ def ends(program, uri, **environ):
     )
     with process:
         try:
-            process.wait(3)
+            process.wait(timeout)
             return process.stdout.read(), process.returncode == 0
         except subprocess.TimeoutExpired:
             process.kill()
@@ -67,7 +67,7 @@ def ends(program, uri, **environ):
 @has_the_bug
 def test_hangs_without_the_shim():
     with peer(stay_silent) as uri:
-        assert ends(NOBODY_CLOSES, uri, WEBSOCKETS_CLOSEFIX="0") == ("the last line\n", False)
+        assert ends(NOBODY_CLOSES, uri, 3, WEBSOCKETS_CLOSEFIX="0") == ("the last line\n", False)
 
 
 @has_the_bug

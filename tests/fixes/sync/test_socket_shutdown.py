@@ -270,6 +270,17 @@ def test_a_socket_of_somebody_else_shuts_itself_down():
         assert odd.shut_down
 
 
+def test_tls_in_tls_has_its_socket_inside():
+    class TLSInTLS:
+        pass
+
+    one, other = socket.socketpair()
+    with one, other:
+        TLSInTLS.ssl_socket = one
+        shut_down_tcp(TLSInTLS())
+        assert other.recv(100) == b""
+
+
 def tcp_pair():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return socket.create_connection(listener.getsockname()), listener.accept()[0]

@@ -9,19 +9,27 @@ if TYPE_CHECKING:
     from websockets.protocol import Protocol
 
 
-def connection_of_this_reader(protocol: Protocol) -> Any:
+def connection_of(protocol: Protocol) -> Any:
     """
-    Return the connection of ``websockets.sync`` whose reader thread this is.
+    Return the connection that a protocol belongs to, or a weak proxy of it, or :obj:`None`.
 
     A protocol doesn't know its connection, but each connection puts itself into its protocol's
     logger.
+
+    """
+    return (getattr(protocol.logger, "extra", None) or {}).get("websocket")
+
+
+def connection_of_this_reader(protocol: Protocol) -> Any:
+    """
+    Return the connection of ``websockets.sync`` whose reader thread this is.
 
     Returns:
         The connection, or a weak proxy of it; :obj:`None` in any other thread, and if it is a
         connection of ``websockets.asyncio``, which has no thread, or a protocol without one.
 
     """
-    connection = (getattr(protocol.logger, "extra", None) or {}).get("websocket")
+    connection = connection_of(protocol)
     reader = getattr(connection, "recv_events_thread", None)
     return connection if reader is threading.current_thread() else None
 

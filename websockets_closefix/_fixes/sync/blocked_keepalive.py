@@ -11,6 +11,9 @@ The wrapper has the kernel give the connection up, if the peer takes nothing for
 ``recv()`` get ConnectionClosedError. Kernels without TCP_USER_TIMEOUT (:rfc:`5482`), which is to
 say most but Linux, can't do so: there it is as without the fix.
 
+That is for an open connection. When it is closing, ``close_timeout`` bounds the wait instead, and
+what has been sent is the kernel's to deliver afterwards, to a peer that is busy for however long.
+
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ import socket
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._fix import Args, Fix, Kwargs
+from ._closing import connection_of
 
 if TYPE_CHECKING:
+    from websockets.protocol import Protocol
     from websockets.sync.connection import Connection as AnyConnection
 
     class Connection(AnyConnection):
@@ -30,25 +35,52 @@ if TYPE_CHECKING:
         ping_interval: float | None
         ping_timeout: float | None
 
+        has_user_timeout: bool
+        """Ours: whether it was set here."""
+
 
 def start_keepalive(
     wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs
 ) -> None:
     """Start keepalive, and have the kernel give up a peer that takes nothing."""
     if instance.ping_interval is not None and instance.ping_timeout is not None:
-        set_user_timeout(instance.socket, instance.ping_interval + instance.ping_timeout)
+        seconds = instance.ping_interval + instance.ping_timeout
+        instance.has_user_timeout = set_user_timeout(instance.socket, seconds)
     wrapped(*args, **kwargs)
 
 
-def set_user_timeout(sock: socket.socket, seconds: float) -> None:
-    """Set for how long a peer may take nothing, unless the program has done so."""
+def send_close(
+    wrapped: Callable[..., None], instance: Protocol, args: Args, kwargs: Kwargs
+) -> None:
+    """Send a close frame; in the thread that closes, which holds ``protocol_mutex``."""
+    take_back(connection_of(instance))
+    wrapped(*args, **kwargs)
+
+
+def close_socket(
+    wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs
+) -> None:
+    """Close the socket of a connection that has ended, whichever end closed it."""
+    take_back(instance)
+    wrapped(*args, **kwargs)
+
+
+def set_user_timeout(sock: socket.socket, seconds: float) -> bool:
+    """Set for how long a peer may take nothing, unless the program has; tell whether it is set."""
     option: Any = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if option is None:
-        return
     with contextlib.suppress(OSError):  # it isn't TCP, or is closed already
-        if sock.getsockopt(socket.IPPROTO_TCP, option) == 0:
+        if option is not None and sock.getsockopt(socket.IPPROTO_TCP, option) == 0:
             milliseconds = min(max(round(1000 * seconds), 1), 2**31 - 1)
             sock.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
+            return True
+    return False
+
+
+def take_back(connection: Any) -> None:
+    """Have the kernel deliver what has been sent as it does by default."""
+    if getattr(connection, "has_user_timeout", False):
+        with contextlib.suppress(OSError):  # it is closed already
+            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
 
 
 FIX = Fix(
@@ -66,5 +98,9 @@ FIX = Fix(
         r"INTERNAL_ERROR Exception error$"
     ),
     cured=None,
-    wrappers={"Connection.start_keepalive": start_keepalive},
+    wrappers={
+        "Connection.start_keepalive": start_keepalive,
+        "Connection.close_socket": close_socket,
+        "Protocol.send_close": send_close,
+    },
 )

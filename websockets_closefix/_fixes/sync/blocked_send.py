@@ -8,27 +8,27 @@ each other; and a signal handler that closes, above ``send()``, waits for its ow
 has cured it; the reference is the documentation of ``close_timeout``, and that of ``send()`` of the
 asyncio implementation, which says that ``close()`` times out, then aborts the TCP connection.
 
-The wrapper has ``close_timeout`` count from when ``close()`` is called. When it has passed, the
-socket is shut down, which wakes the thread that holds the mutex: ``send()`` raises
-ConnectionClosedError. So a message that is being sent is cut, however healthy the peer, but never
-before. Nothing is bounded by a ``close_timeout`` of None.
+The wrapper waits for the mutex for ``close_timeout``. When that has passed, the socket is shut
+down, which wakes the thread that holds the mutex: ``send()`` raises ConnectionClosedError. So a
+message that is being sent is cut, however healthy the peer, but never before. Where the mutex comes
+free in time, the closing handshake has all of ``close_timeout``, as without the fix: what a peer is
+still taking in isn't cut. Nothing is bounded by a ``close_timeout`` of None.
 
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Callable
 
 from ..._state import count_repair
 from .._fix import Args, Fix, Kwargs
+from ._tcp import shut_down_tcp
 
 if TYPE_CHECKING:
     from websockets.sync.connection import Connection
-    from websockets.sync.utils import Deadline
 
 GRACE = 1.0
 """Seconds that a thread may take to let go of the mutex once the socket is shut down."""
@@ -36,7 +36,7 @@ GRACE = 1.0
 
 def close(wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs) -> None:
     """
-    Close the connection within ``close_timeout``.
+    Close the connection, once the mutex is free or ``close_timeout`` has passed.
 
     In a signal handler above ``send()`` it returns when the socket is shut down; the rest is done
     by ``send()``, to which the handler returns.
@@ -79,9 +79,10 @@ def comes_free(mutex: threading.Lock, timeout: float) -> bool:
 
 class SendingBound:
     """
-    Stands in for ``send_data()``, and has nothing sent beyond a deadline.
+    Stands in for ``send_data()``, and has nobody block in it beyond a deadline.
 
-    This is for the close frame, and for threads that take the mutex after ``close()`` has looked.
+    This is for threads that take the mutex after ``close()`` has looked. The close frame, and what
+    comes after it, is bounded by websockets itself, with ``close_deadline``.
 
     """
 
@@ -109,49 +110,25 @@ class SendingBound:
 
     def __call__(self) -> None:
         """Send; in any thread, which holds the mutex."""
-        close_deadline = self.connection.close_deadline
-        if self.is_closing and close_deadline is not None:
-            # It is the close frame, or comes after it: websockets keeps to this deadline.
-            keep_to(close_deadline, self.deadline)
-            if self.timer is not None:
-                self.timer.cancel()
-        elif self.is_closing and self.timer is None and any(self.connection.protocol.writes):
-            self.timer = shut_down_at(self.deadline, self.connection)
-            if self.timer is not None and not self.is_closing:  # close() was interrupted just now
-                self.timer.cancel()
+        connection = self.connection
+        may_block = connection.close_deadline is None and any(connection.protocol.writes)
+        if may_block and self.is_closing and self.timer is None:
+            self.start_timer()
         self.send_data()
 
+    def start_timer(self) -> None:
+        """Have TCP end at the deadline, if ``close()`` still waits for the mutex then."""
+        self.timer = threading.Timer(max(self.deadline - time.monotonic(), 0), self.shut_down)
+        self.timer.daemon = True
+        with contextlib.suppress(RuntimeError):  # no thread is to be had: it is as without the fix
+            self.timer.start()
+        if not self.is_closing:  # close() was interrupted just now
+            self.timer.cancel()
 
-def keep_to(close_deadline: Deadline, deadline: float) -> None:
-    """Bring the end of the closing handshake forward; ``close_timeout`` isn't None."""
-    close_deadline.deadline = min(close_deadline.deadline or deadline, deadline)
-
-
-def shut_down_at(deadline: float, connection: Connection) -> threading.Timer | None:
-    """Start a timer that ends TCP."""
-    seconds = max(deadline - time.monotonic(), 0)
-    timer = threading.Timer(seconds, shut_down_tcp, [connection.socket])
-    timer.daemon = True
-    try:
-        timer.start()
-    except RuntimeError:  # no thread is to be had
-        return None
-    return timer
-
-
-def shut_down_tcp(sock: socket.socket) -> None:
-    """
-    Shut the socket down below TLS, which wakes a thread that is blocked in it.
-
-    After the ``shutdown()`` of a TLS socket, a thread that is sending would go on in plain text.
-
-    """
-    sock = getattr(sock, "ssl_socket", sock)  # TLS in TLS, from 15.0 on
-    with contextlib.suppress(OSError):
-        if isinstance(sock, socket.socket):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        else:
-            sock.shutdown(socket.SHUT_RDWR)
+    def shut_down(self) -> None:
+        """End TCP, unless the closing handshake has begun; in the timer's thread."""
+        if self.connection.close_deadline is None:
+            shut_down_tcp(self.connection.socket)
 
 
 def report(connection: Connection) -> None:

@@ -28,13 +28,16 @@ def discard(
     connection = connection_that_closes(instance)
     if connection is not None:
         # This is called by receive_data(), and what sends is called next.
-        connection.send_data = functools.partial(send_answer, connection)
+        previous = vars(connection).get("send_data")
+        connection.send_data = functools.partial(send_answer, connection, previous)
     return wrapped(*args, **kwargs)
 
 
-def send_answer(connection: Any) -> None:
+def send_answer(connection: Any, previous: Callable[[], None] | None) -> None:
     """Send the answer to a close frame, once; the reader thread meets an error when it reads."""
     del connection.send_data
+    if previous is not None:  # of another fix, or of somebody else
+        connection.send_data = previous
     try:
         connection.send_data()
     except Exception as exc:
