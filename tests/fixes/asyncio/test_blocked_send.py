@@ -18,11 +18,12 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
+import websockets_closefix
 from websockets_closefix._repro.asyncio._ends import connected_to, opened, serving
-from websockets_closefix._repro.asyncio._peers import holding_open
+from websockets_closefix._repro.asyncio._peers import close_frame, holding_open
 from websockets_closefix._repro.asyncio._running import free, wait_until
 from websockets_closefix._repro.asyncio.blocked_send import is_blocked, keep_sending
-from websockets_closefix._repro.peers import reset_on_close, silent_client, stay_silent
+from websockets_closefix._repro.peers import peer, reset_on_close, silent_client, stay_silent
 from websockets_closefix._repro.waiting import PATIENCE
 
 from ...conftest import ROOT
@@ -199,6 +200,11 @@ def pong(received, *, mask):
     return Frame(Opcode.PONG, data).serialize(mask=mask)
 
 
+def user_timeout(websocket):
+    sock = websocket.transport.get_extra_info("socket")
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
 @sides
 @pytest.mark.parametrize(
     ("ping_interval", "ping_timeout", "milliseconds"),
@@ -207,11 +213,56 @@ def pong(received, *, mask):
 @needs_user_timeout
 @in_loop
 async def test_how_long_a_peer_may_take_nothing(side, ping_interval, ping_timeout, milliseconds):
-    async with opened(
-        side, holding_open(), ping_interval=ping_interval, ping_timeout=ping_timeout
-    ) as websocket:
-        sock = websocket.transport.get_extra_info("socket")
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
+    options = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
+    async with opened(side, holding_open(), **options) as websocket:
+        assert user_timeout(websocket) == milliseconds
+
+
+WITH_USER_TIMEOUT = {"ping_interval": 20, "ping_timeout": 20, "close_timeout": None}
+
+
+@sides
+@needs_user_timeout
+@in_loop
+async def test_a_closing_connection_has_all_its_time(side):
+    async with opened(side, holding_open(), **WITH_USER_TIMEOUT) as websocket:
+        closing = asyncio.ensure_future(websocket.close())
+        await asyncio.sleep(0)
+        assert user_timeout(websocket) == 0
+        websocket.transport.abort()
+        await closing
+
+
+@sides
+@needs_user_timeout
+@in_loop
+async def test_a_connection_that_the_peer_closes_has_all_its_time(side):
+    async with opened(side, holding_open(close_frame(side)), **WITH_USER_TIMEOUT) as websocket:
+        await wait_until(lambda: websocket.protocol.state is State.CLOSING)
+        assert user_timeout(websocket) == 0
+
+
+@sides
+@needs_user_timeout
+def test_it_has_all_its_time_with_no_other_fix(side, without_shim, monkeypatch):
+    monkeypatch.setenv("WEBSOCKETS_CLOSEFIX_SKIP", "asyncio.close_frame")
+    websockets_closefix.apply()
+    test_a_connection_that_the_peer_closes_has_all_its_time(side)
+    websockets_closefix.unapply()
+
+
+@needs_user_timeout
+@in_loop
+async def test_what_the_program_has_set_stays():
+    with peer(stay_silent) as uri:
+        sock = connected_to(uri)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1234)
+        websocket = await connect(uri, sock=sock, **WITH_USER_TIMEOUT)
+        closing = asyncio.ensure_future(websocket.close())
+        await asyncio.sleep(0)
+        assert user_timeout(websocket) == 1234
+        websocket.transport.abort()
+        await closing
 
 
 @needs_user_timeout
@@ -219,16 +270,46 @@ async def test_how_long_a_peer_may_take_nothing(side, ping_interval, ping_timeou
 async def test_a_peer_that_takes_nothing_over_tls():
     done = threading.Event()
     with tls_peer(lambda sock: done.wait(PATIENCE)) as uri:
+        limits = {"ping_interval": 0.1, "ping_timeout": 0.1, "close_timeout": 0.1}
         websocket = await connect(
-            uri, sock=connected_to(uri), ssl=client_context, ping_interval=0.1, ping_timeout=0.1
+            uri, sock=connected_to(uri), ssl=client_context, compression=None, **limits
         )
         sending = [asyncio.ensure_future(keep_sending(websocket)) for _ in range(2)]
         receiving = asyncio.ensure_future(websocket.recv())
         for task in (*sending, receiving):
             with pytest.raises(ConnectionClosedError) as raised:
                 await asyncio.wait_for(task, PATIENCE)
-            assert isinstance(raised.value.__cause__, OSError)
+            assert isinstance(raised.value.__cause__, (OSError, asyncio.TimeoutError))
         done.set()
+
+
+@sides
+def test_a_peer_that_takes_nothing_after_a_ping(side, without_shim, monkeypatch):
+    """Keepalive fails the connection, and waits for room to write without a time limit."""
+
+    @in_loop
+    async def block_after_a_ping():
+        async with opened(
+            side, holding_open(), ping_interval=0.05, ping_timeout=0.3, close_timeout=0.1
+        ) as websocket:
+            if needs_user_timeout.args == (False,):
+                sock = websocket.transport.get_extra_info("socket")
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000)
+            await wait_until(lambda: pending_pings(websocket))
+            with pytest.raises(ConnectionClosedError) as raised:
+                await asyncio.wait_for(keep_sending(websocket), PATIENCE)
+            assert raised.value.sent.code == 1011
+            assert type(raised.value.__cause__) is asyncio.TimeoutError
+
+    monkeypatch.setenv("WEBSOCKETS_CLOSEFIX_SKIP", "asyncio.close_frame")
+    websockets_closefix.apply()
+    block_after_a_ping()
+    websockets_closefix.unapply()
+
+
+def pending_pings(websocket):
+    up_to_15_0 = hasattr(websocket, "pong_waiters")
+    return websocket.pong_waiters if up_to_15_0 else websocket.pending_pings
 
 
 @sides

@@ -5,21 +5,30 @@ Closing, and keepalive, hang while more than ``write_limit`` is unsent to a peer
 counts. A connection that is being closed is aborted after ``close_timeout``, and so is one whose
 ``close()`` is cancelled, which websockets would leave open. One with keepalive is given up by the
 kernel when the peer takes nothing at all for ``ping_interval`` + ``ping_timeout``, as in
-``websockets.sync``. A peer that is slow is left alone.
+``websockets.sync``; not while it is closing, when ``close_timeout`` counts, nor afterwards, when
+the kernel delivers what has been sent. A peer that is slow is left alone.
 
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._fix import Args, Fix, Kwargs
 from ..sync.blocked_keepalive import set_user_timeout
 from ._deadline import abort_at_deadline, is_closing
+from ._discard import call_before_discarding
 
 if TYPE_CHECKING:
-    from websockets.asyncio.connection import Connection
+    from websockets.asyncio.connection import Connection as AnyConnection
+
+    class Connection(AnyConnection):
+        """One with keepalive."""
+
+        has_user_timeout: bool
+        """Ours: whether TCP_USER_TIMEOUT was set here."""
 
 
 async def close(
@@ -29,8 +38,7 @@ async def close(
     if is_closing(instance):
         await wrapped(*args, **kwargs)
         return
-    if instance.transport.get_write_buffer_size():
-        abort_at_deadline(instance)
+    start_closing(instance)
     try:
         await wrapped(*args, **kwargs)
     except asyncio.CancelledError:
@@ -45,10 +53,31 @@ def start_keepalive(
     wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs
 ) -> None:
     """Start keepalive, and have the kernel give up a peer that takes nothing."""
-    if instance.ping_interval is not None and instance.ping_timeout is not None:
-        sock = instance.transport.get_extra_info("socket")
-        set_user_timeout(sock, instance.ping_interval + instance.ping_timeout)
+    interval, timeout = instance.ping_interval, instance.ping_timeout
+    # It may be closing already: a close frame can come with the end of the opening handshake.
+    if interval is not None and timeout is not None and not is_closing(instance):
+        instance.has_user_timeout = set_user_timeout(socket_of(instance), interval + timeout)
+        call_before_discarding(instance, start_closing)
     wrapped(*args, **kwargs)
+
+
+def start_closing(connection: AnyConnection) -> None:
+    """Have ``close_timeout`` count for what is unsent, instead of the kernel's limit."""
+    take_back_user_timeout(connection)
+    if connection.transport.get_write_buffer_size():
+        abort_at_deadline(connection)
+
+
+def take_back_user_timeout(connection: AnyConnection) -> None:
+    """Have the kernel deliver what has been sent as it does by default."""
+    # A socket that is closed may have left its number to another.
+    if getattr(connection, "has_user_timeout", False) and not connection.transport.is_closing():
+        socket_of(connection).setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+
+
+def socket_of(connection: AnyConnection) -> Any:
+    """Return what the event loop gives for a connection's socket, TCP's even with TLS."""
+    return connection.transport.get_extra_info("socket")
 
 
 FIX = Fix(

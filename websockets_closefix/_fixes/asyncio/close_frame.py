@@ -12,12 +12,12 @@ does here.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Callable
 
 from ..._state import is_wanted
 from .._fix import Args, Fix, Kwargs
 from ._deadline import CONNECTING, abort, call_unless_lost
+from ._discard import call_before_discarding
 
 if TYPE_CHECKING:
     from websockets.asyncio.connection import Connection
@@ -26,27 +26,18 @@ if TYPE_CHECKING:
 def connection_made(
     wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs
 ) -> None:
-    """
-    Watch the deadline from when the protocol discards what the peer sends.
-
-    It turns to that once for each connection: when a close frame has come, after our own close
-    frame for an error, or at the end of the stream.
-
-    """
+    """Start a connection, and watch the deadline once nothing is received any more."""
     wrapped(*args, **kwargs)
-    discard = instance.protocol.discard
+    call_before_discarding(instance, watch_deadline)
 
-    def discard_until_deadline() -> Generator[None, None, None]:
-        # In the opening handshake, connect() and serve() see to it. And where there is a deadline
-        # already, close() is waiting for it.
-        is_opening = instance.protocol.state == CONNECTING
-        if not is_opening and instance.close_deadline is None and is_wanted():
-            call_after_timeout(instance, abort_if_read)
-        del instance.protocol.discard
-        return discard()
 
-    # On this connection alone, and off the path of its messages.
-    instance.protocol.discard = discard_until_deadline  # type: ignore[method-assign]
+def watch_deadline(connection: Connection) -> None:
+    """Have a connection aborted after ``close_timeout``, unless that is seen to."""
+    # In the opening handshake, connect() and serve() see to it. And where there is a deadline
+    # already, close() is waiting for it.
+    is_opening = connection.protocol.state == CONNECTING
+    if not is_opening and connection.close_deadline is None and is_wanted():
+        call_after_timeout(connection, abort_if_read)
 
 
 def call_after_timeout(connection: Connection, function: Callable[[Connection], object]) -> None:

@@ -98,7 +98,7 @@ SCENARIOS = (
         keepalive,
         Hangs,
         ConnectionClosedError,
-        (TimeoutError,),  # the kernel's
+        (TimeoutError, asyncio.TimeoutError),  # the kernel's, or keepalive's own
     ),
     Scenario(
         "asyncio.blocked_send",
