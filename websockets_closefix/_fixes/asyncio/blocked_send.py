@@ -13,6 +13,7 @@ the kernel delivers what has been sent. A peer that is slow is left alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     class Connection(AnyConnection):
         """One with keepalive."""
 
-        has_user_timeout: bool
-        """Ours: whether TCP_USER_TIMEOUT was set here."""
+        has_kernel_limit: bool
+        """Ours: whether TCP_USER_TIMEOUT was set here; sync's name is looked for in Protocol."""
 
 
 async def close(
@@ -56,27 +57,27 @@ def start_keepalive(
     interval, timeout = instance.ping_interval, instance.ping_timeout
     # It may be closing already: a close frame can come with the end of the opening handshake.
     if interval is not None and timeout is not None and not is_closing(instance):
-        instance.has_user_timeout = set_user_timeout(socket_of(instance), interval + timeout)
+        sock = socket_of(instance)
+        instance.has_kernel_limit = bool(sock) and set_user_timeout(sock, interval + timeout)
         call_before_discarding(instance, start_closing)
     wrapped(*args, **kwargs)
 
 
 def start_closing(connection: AnyConnection) -> None:
     """Have ``close_timeout`` count for what is unsent, instead of the kernel's limit."""
-    take_back_user_timeout(connection)
+    sock = socket_of(connection)
+    if not sock:
+        return
+    # A socket that is closed may have left its number to another.
+    if getattr(connection, "has_kernel_limit", False) and not connection.transport.is_closing():
+        with contextlib.suppress(OSError):  # it is being lost
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
     if connection.transport.get_write_buffer_size():
         abort_at_deadline(connection)
 
 
-def take_back_user_timeout(connection: AnyConnection) -> None:
-    """Have the kernel deliver what has been sent as it does by default."""
-    # A socket that is closed may have left its number to another.
-    if getattr(connection, "has_user_timeout", False) and not connection.transport.is_closing():
-        socket_of(connection).setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
-
-
 def socket_of(connection: AnyConnection) -> Any:
-    """Return what the event loop gives for a connection's socket, TCP's even with TLS."""
+    """Return what stands for the socket; up to Python 3.10, none when TLS has lost its own."""
     return connection.transport.get_extra_info("socket")
 
 
