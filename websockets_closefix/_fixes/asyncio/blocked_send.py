@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         """One with keepalive."""
 
         has_kernel_limit: bool
-        """Ours: whether TCP_USER_TIMEOUT was set here; sync's name is looked for in Protocol."""
+        """Ours: whether TCP_USER_TIMEOUT was set here. Not sync's name: both have one Protocol."""
 
 
 async def close(
