@@ -98,7 +98,7 @@ SCENARIOS = (
         keepalive,
         Hangs,
         ConnectionClosedError,
-        (asyncio.TimeoutError,),
+        (TimeoutError, asyncio.TimeoutError),  # the kernel's, or keepalive's own
     ),
     Scenario(
         "asyncio.blocked_send",
