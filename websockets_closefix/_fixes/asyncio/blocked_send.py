@@ -18,7 +18,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._fix import Args, Fix, Kwargs
-from ..sync.blocked_keepalive import set_user_timeout
+from .._user_timeout import set_user_timeout
 from ._deadline import abort_at_deadline, is_closing
 from ._discard import call_before_discarding
 
