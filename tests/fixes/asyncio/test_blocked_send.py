@@ -26,14 +26,11 @@ from websockets_closefix._repro.asyncio.blocked_send import is_blocked, keep_sen
 from websockets_closefix._repro.peers import peer, reset_on_close, silent_client, stay_silent
 from websockets_closefix._repro.waiting import PATIENCE
 
-from ...conftest import ROOT
+from ...conftest import ROOT, can_block_proactor, needs_user_timeout
 from ...peers import client_context, tls_peer
 from .running import in_loop, timers
 
 sides = pytest.mark.parametrize("side", ["client", "server"])
-needs_user_timeout = pytest.mark.skipif(
-    not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT"
-)
 
 
 @sides
@@ -106,6 +103,7 @@ async def test_a_connection_whose_close_is_cancelled_ends_all_the_same(side):
         assert type(raised.value.__cause__) is asyncio.TimeoutError
 
 
+@can_block_proactor
 @sides
 @in_loop
 async def test_a_slow_peer_gets_all_with_keepalive_on(side):
@@ -312,6 +310,7 @@ def pending_pings(websocket):
     return websocket.pong_waiters if up_to_15_0 else websocket.pending_pings
 
 
+@can_block_proactor
 @sides
 @in_loop
 async def test_a_slow_peer_is_left_alone_without_keepalive(side):

@@ -19,12 +19,12 @@ from websockets_closefix._repro.sync.observing import observe
 from websockets_closefix._repro.sync.unread import send_close_frame
 from websockets_closefix._repro.waiting import wait_until
 
-from ...conftest import has_bug
+from ...conftest import has_bug, needs_user_timeout
 from ...peers import client_context, tls_peer
 
 pytestmark = [
     has_bug("sync.blocked_keepalive"),
-    pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT"),
+    needs_user_timeout,
 ]
 
 
