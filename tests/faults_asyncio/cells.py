@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import socket
 from typing import NamedTuple
 
+from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.uri import parse_uri
 
 from websockets_closefix._repro.asyncio._peers import close_frame
 from websockets_closefix._repro.peers import messages, reset_on_close
@@ -71,15 +76,19 @@ def send_an_invalid_frame(sock, side, over):
 
 
 def answer(sock, side, over):
-    """Wait for a close frame and answer it, as a peer does that is well."""
-    received = b""
-    while b"\x88" not in received[-200:]:
-        data = sock.recv(65536)
-        if not data:
-            return
-        received += data
-    close_then_end(sock, side, over)
+    """Answer pings and a close frame, then end TCP, as a peer does that is well."""
+    protocol = PEERS[side]()
+    while received := sock.recv(65536):
+        protocol.receive_data(received)
+        protocol.events_received()
+        for data in protocol.data_to_send():
+            sock.sendall(data) if data else sock.shutdown(socket.SHUT_WR)
 
+
+PEERS = {
+    "client": lambda: ServerProtocol(state=OPEN),
+    "server": lambda: ClientProtocol(parse_uri("ws://127.0.0.1"), state=OPEN),
+}
 
 FAULTS = {
     "none: the peer answers": answer,
@@ -138,8 +147,31 @@ MEANWHILE = {
     "messages are unread": None,
     "keepalive is on": None,
 }
-OPTIONS = {"keepalive is on": {"ping_interval": 0.1, "ping_timeout": 0.1}}
+CLOSE_TIMEOUT = 0.2
+A_LONG_TIME = 60
+OPTIONS = {
+    "keepalive is on": {"ping_interval": 0.1, "ping_timeout": 0.1},
+    # Nothing is to be waited for.
+    "none: the peer answers": {"close_timeout": A_LONG_TIME, "ping_timeout": A_LONG_TIME},
+}
 BEFORE = {"messages are unread": lambda side: messages(UNREAD, mask=side == "server")}
+
+# What is seen of the peer's close frame, and what those raise who meet the end.
+NOTHING_RECEIVED = {"received": {None}, "raises": {"ConnectionClosedError"}}
+RECEIVED = {"received": {1000}, "raises": {"ConnectionClosedOK"}}
+ANSWERED = {"received": {1000}, "sent": {1000}, "raises": {"ConnectionClosedOK"}}
+FAILED = {"received": {None}, "sent": {1002}, "raises": {"ConnectionClosedError"}}
+DOCUMENTED = {
+    "none: the peer answers": ANSWERED,
+    "RST": NOTHING_RECEIVED,
+    "FIN without a close frame": NOTHING_RECEIVED,
+    "close frame never answered": NOTHING_RECEIVED,
+    "peer stops reading": NOTHING_RECEIVED,
+    "close frame, TCP stays open": RECEIVED,
+    "close frame, then FIN": RECEIVED,
+    "invalid frame, TCP stays open": FAILED,
+}
+"""What the documentation of websockets says of each fault, the reference of every release."""
 
 # A peer that strikes is met in whatever a task does; the others only by closing, or keepalive.
 STRIKES = [

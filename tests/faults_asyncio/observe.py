@@ -18,9 +18,8 @@ import websockets_closefix
 from websockets_closefix._repro.asyncio._ends import opened
 from websockets_closefix._repro.asyncio._running import in_event_loop, wait_until
 
-from .cells import ACTIVITIES, BEFORE, FAULTS, MEANWHILE, OPTIONS, cells
+from .cells import ACTIVITIES, BEFORE, CLOSE_TIMEOUT, FAULTS, MEANWHILE, OPTIONS, cells
 
-CLOSE_TIMEOUT = 0.2
 HANG = 3.0
 LATE = 1.5
 """Seconds after which an end is late: keepalive takes some of its own before ``close_timeout``."""
@@ -45,16 +44,20 @@ def observe(cell):
 
 
 async def end_connection(cell, outcome):
-    strike = threading.Event()
+    peer_is_there, strike = threading.Event(), threading.Event()
 
     def behave(sock, over):
+        peer_is_there.set()
         sock.sendall(BEFORE.get(cell.meanwhile, lambda side: b"")(cell.side))
         strike.wait(5)
         with contextlib.suppress(OSError):
             FAULTS[cell.fault](sock, cell.side, over)
 
-    options = {"close_timeout": CLOSE_TIMEOUT, **OPTIONS.get(cell.meanwhile, {})}
+    options = {"close_timeout": CLOSE_TIMEOUT}
+    for name in cell:
+        options.update(OPTIONS.get(name, {}))
     async with opened(cell.side, behave, **options) as websocket:
+        await wait_until(peer_is_there.is_set)  # it has taken in all of the opening handshake
         if cell.meanwhile in BEFORE:
             await wait_until(lambda: websocket.recv_messages.paused)
         acts = {"": ACTIVITIES[cell.activity], "meanwhile ": MEANWHILE[cell.meanwhile]}
@@ -65,6 +68,8 @@ async def end_connection(cell, outcome):
         outcome["late"] = time.monotonic() - began > LATE
         outcome["hangs"] = ", ".join(sorted(n or "it" for n, t in tasks.items() if t in pending))
         outcome["state"] = websocket.protocol.state.name
+        outcome["received"] = code_of(websocket.protocol.close_rcvd)
+        outcome["sent"] = code_of(websocket.protocol.close_sent)
         websocket.transport.abort()
         await asyncio.wait(tasks.values(), timeout=1)
         for name, task in tasks.items():
@@ -77,11 +82,11 @@ def describe(name, task):
         task.cancel()
         return {}
     exc = task.exception()
-    return {
-        f"{name}raises": name_of(exc),
-        f"{name}code": getattr(getattr(exc, "rcvd", None), "code", None),
-        f"{name}cause": name_of(exc.__cause__) if exc else "",
-    }
+    return {f"{name}raises": name_of(exc)}
+
+
+def code_of(close):
+    return close and close.code
 
 
 def name_of(exc):
