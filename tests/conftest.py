@@ -23,6 +23,12 @@ from .environments import environment, environment_of_the_session, run  # noqa: 
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_finish():
+    """Have the garbage collector, which some tests call, look only at what tests make."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _applied():
     websockets_closefix.apply()
@@ -133,8 +139,6 @@ needs_user_timeout = pytest.mark.skipif(
 
 def marks_of(scenario):
     """Return the marks of a scenario that not every platform can show."""
-    if scenario.bug == "sync.blocked_keepalive" or scenario.name.startswith("keepalive"):
-        return [needs_user_timeout]
     if scenario.bug == "sync.blocked_send":
         return [not_under_wine]
     if scenario.bug in ("asyncio.blocked_send", "asyncio.abort"):

@@ -45,7 +45,9 @@ every_fix = pytest.mark.parametrize("fix", [pytest.param(f, id=f.name) for f in 
 
 
 def test_every_bug_is_reproduced():
-    assert {scenario.bug for scenario in scenarios_of("websockets.sync")} == set(FIXES)
+    not_here = set() if hasattr(socket, "TCP_USER_TIMEOUT") else {"sync.blocked_keepalive"}
+    bugs = {scenario.bug for scenario in scenarios_of("websockets.sync")}
+    assert bugs == set(FIXES) - not_here
 
 
 @every_scenario
