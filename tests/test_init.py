@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import websockets.sync.client
 import websockets.sync.connection
+import websockets.sync.server
 
 import websockets_closefix
 from websockets_closefix import _detect
