@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -20,6 +21,12 @@ from websockets_closefix._fixes import every_fix
 from .environments import environment, environment_of_the_session, run  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_finish():
+    """Have the garbage collector, which some tests call, look only at what tests make."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +116,7 @@ has_none = pytest.mark.skipif(bool(bugs_of_the_release()), reason="this release 
 
 affected = has_bug("sync.close_race")
 
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows hasn't these signals or flags")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork()")
 needs_alarm = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows has no SIGALRM")
 
@@ -121,3 +129,18 @@ not_under_wine = pytest.mark.skipif(
     is_wine(),
     reason="Wine 8 leaves a thread in sendall() whose socket is closed; Windows doesn't",
 )
+can_block_proactor = pytest.mark.skipif(
+    is_wine(), reason="under Wine 8, the proactor takes whatever is sent: nothing is ever unsent"
+)
+needs_user_timeout = pytest.mark.skipif(
+    not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT, which Linux has"
+)
+
+
+def marks_of(scenario):
+    """Return the marks of a scenario that not every platform can show."""
+    if scenario.bug == "sync.blocked_send":
+        return [not_under_wine]
+    if scenario.bug in ("asyncio.blocked_send", "asyncio.abort"):
+        return [can_block_proactor]
+    return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 import websockets_closefix._repro as _repro
@@ -18,6 +20,8 @@ FILES = [
     for path in sorted((PACKAGE / "_fixes" / implementation).glob("[a-z]*.py"))
 ]
 
+NOT_HERE = () if hasattr(socket, "TCP_USER_TIMEOUT") else ("sync.blocked_keepalive",)
+
 
 @pytest.mark.parametrize(("implementation", "name"), FILES)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # websockets.legacy is deprecated
@@ -28,7 +32,9 @@ def test_nothing_is_missing_of(implementation, name):
         f"_repro/{implementation}/{name}.py": (
             PACKAGE / "_repro" / implementation / f"{name}.py"
         ).exists(),
-        "its scenarios in the table of _repro/__init__.py": bug in scenarios(implementation),
+        "its scenarios in the table of _repro/__init__.py": (
+            bug in scenarios(implementation) or bug in NOT_HERE
+        ),
         f"tests/fixes/{implementation}/test_{name}.py": (
             ROOT / "tests" / "fixes" / implementation / f"test_{name}.py"
         ).exists(),

@@ -1,4 +1,4 @@
-"""What tests of several flaws share."""
+"""What tests of several fixes share."""
 
 from __future__ import annotations
 

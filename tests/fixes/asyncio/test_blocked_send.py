@@ -8,22 +8,26 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.asyncio.server import serve
+from websockets.asyncio.server import broadcast, serve
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
+import websockets_closefix
 from websockets_closefix._repro.asyncio._ends import connected_to, opened, serving
-from websockets_closefix._repro.asyncio._peers import holding_open
-from websockets_closefix._repro.asyncio._running import wait_until
+from websockets_closefix._repro.asyncio._peers import close_frame, holding_open
+from websockets_closefix._repro.asyncio._running import free, wait_until
 from websockets_closefix._repro.asyncio.blocked_send import is_blocked, keep_sending
-from websockets_closefix._repro.peers import reset_on_close, silent_client
+from websockets_closefix._repro.peers import peer, reset_on_close, silent_client, stay_silent
+from websockets_closefix._repro.waiting import PATIENCE
 
-from ...conftest import ROOT
+from ...conftest import ROOT, can_block_proactor, needs_user_timeout
+from ...peers import client_context, tls_peer
 from .running import in_loop, timers
 
 sides = pytest.mark.parametrize("side", ["client", "server"])
@@ -99,37 +103,98 @@ async def test_a_connection_whose_close_is_cancelled_ends_all_the_same(side):
         assert type(raised.value.__cause__) is asyncio.TimeoutError
 
 
+@can_block_proactor
 @sides
 @in_loop
 async def test_a_slow_peer_gets_all_with_keepalive_on(side):
     """Its pings wait for longer than ``ping_timeout``, behind a message that is being sent."""
-    size = 6 * 2**20
 
     def behave(sock, over):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        received = b""
-        while len(received) < size - 65536:  # the handshake may have taken some
-            received += sock.recv(65536)
-            time.sleep(0.01)
+        last = read_slowly(sock)
         while True:
-            sock.sendall(pong(received[-8:], mask=side == "server"))
-            received = received[-8:] + sock.recv(65536)
+            sock.sendall(pong(last, mask=side == "server"))
+            last = last + sock.recv(65536)
 
-    async with opened(
-        side, behave, ping_interval=0.05, ping_timeout=0.3, close_timeout=0.1
-    ) as websocket:
-        with socket.socket(fileno=os.dup(fileno_of(websocket))) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    async with opened(side, behave, **KEEPALIVE) as websocket:
+        use_small_buffer(websocket)
         began = time.monotonic()
-        await websocket.send(bytes(size))
-        assert time.monotonic() - began > 0.6
+        await websocket.send(bytes(SIZE))
+        assert time.monotonic() - began > SLOW
         pong_waiter = await websocket.ping()
         await pong_waiter
         assert websocket.protocol.state is State.OPEN
 
 
-def fileno_of(websocket):
-    return websocket.transport.get_extra_info("socket").fileno()
+@in_loop
+async def test_a_slow_peer_gets_all_over_tls():
+    """From Python 3.11 on, what is unsent below TLS can't be seen in its transport."""
+
+    def behave(sock):
+        read_slowly(sock)
+        stay_silent(sock)
+
+    with tls_peer(behave) as uri:
+        websocket = await connect(
+            uri, sock=connected_to(uri), ssl=client_context, compression=None, **KEEPALIVE
+        )
+        use_small_buffer(websocket)
+        began = time.monotonic()
+        await websocket.send(bytes(SIZE))
+        await websocket.send(bytes(SIZE // 10))
+        await websocket.send("")
+        assert time.monotonic() - began > SLOW
+        assert websocket.protocol.state is State.OPEN
+        await free(websocket)
+
+
+@sides
+@in_loop
+async def test_a_slow_peer_is_kept_while_more_is_broadcast_than_it_takes(side):
+    def behave(sock, over):
+        read_slowly(sock)
+        stay_silent(sock)
+
+    async with opened(side, behave, **KEEPALIVE) as websocket:
+        use_small_buffer(websocket)
+        began = time.monotonic()
+        sending = asyncio.ensure_future(websocket.send(bytes(SIZE // 2)))
+        while time.monotonic() - began < SLOW:
+            if websocket.transport.get_write_buffer_size() < SIZE:
+                broadcast([websocket], bytes(200_000))
+            assert not sending.done()
+            await asyncio.sleep(0.02)
+        await wait_until(sending.done)
+        assert await sending is None
+        assert websocket.protocol.state is State.OPEN
+
+
+KEEPALIVE = {"ping_interval": 0.3, "ping_timeout": 0.3, "close_timeout": 0.1}
+SIZE = 6 * 2**20
+SLOW = 1.0
+"""Seconds that it takes more than to read so much slowly: more than enough to be given up."""
+
+
+def read_slowly(sock):
+    """Read SIZE bytes, or what the handshake has left of them, and return the last of them."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    received, last = 0, b""
+    while received < SIZE - 65536:
+        last = last[-8:] + sock.recv(65536)
+        received += len(last)
+        time.sleep(0.012 * len(last) / 65536)
+    return last
+
+
+def use_small_buffer(websocket):
+    """And spare the kernel's limit a busy machine: that it counts what is taken is its own."""
+    sock = websocket.transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    raise_user_timeout(sock)
+
+
+def raise_user_timeout(sock):
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000)
 
 
 def pong(received, *, mask):
@@ -140,6 +205,117 @@ def pong(received, *, mask):
     return Frame(Opcode.PONG, data).serialize(mask=mask)
 
 
+def user_timeout(websocket):
+    sock = websocket.transport.get_extra_info("socket")
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
+@sides
+@pytest.mark.parametrize(
+    ("ping_interval", "ping_timeout", "milliseconds"),
+    [(20, 20, 40_000), (0.25, 0.5, 750), (20, None, 0), (None, 20, 0)],
+)
+@needs_user_timeout
+@in_loop
+async def test_how_long_a_peer_may_take_nothing(side, ping_interval, ping_timeout, milliseconds):
+    options = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
+    async with opened(side, holding_open(), **options) as websocket:
+        assert user_timeout(websocket) == milliseconds
+
+
+WITH_USER_TIMEOUT = {"ping_interval": 20, "ping_timeout": 20, "close_timeout": None}
+
+
+@sides
+@needs_user_timeout
+@in_loop
+async def test_a_closing_connection_has_all_its_time(side):
+    async with opened(side, holding_open(), **WITH_USER_TIMEOUT) as websocket:
+        closing = asyncio.ensure_future(websocket.close())
+        await asyncio.sleep(0)
+        assert user_timeout(websocket) == 0
+        websocket.transport.abort()
+        await closing
+
+
+@sides
+@needs_user_timeout
+@in_loop
+async def test_a_connection_that_the_peer_closes_has_all_its_time(side):
+    async with opened(side, holding_open(close_frame(side)), **WITH_USER_TIMEOUT) as websocket:
+        await wait_until(lambda: websocket.protocol.state is State.CLOSING)
+        assert user_timeout(websocket) == 0
+
+
+@sides
+@needs_user_timeout
+def test_it_has_all_its_time_with_no_other_fix(side, without_shim, monkeypatch):
+    monkeypatch.setenv("WEBSOCKETS_CLOSEFIX_SKIP", "asyncio.close_frame")
+    websockets_closefix.apply()
+    test_a_connection_that_the_peer_closes_has_all_its_time(side)
+    websockets_closefix.unapply()
+
+
+@needs_user_timeout
+@in_loop
+async def test_what_the_program_has_set_stays():
+    with peer(stay_silent) as uri:
+        sock = connected_to(uri)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1234)
+        websocket = await connect(uri, sock=sock, **WITH_USER_TIMEOUT)
+        closing = asyncio.ensure_future(websocket.close())
+        await asyncio.sleep(0)
+        assert user_timeout(websocket) == 1234
+        websocket.transport.abort()
+        await closing
+
+
+@needs_user_timeout
+@in_loop
+async def test_a_peer_that_takes_nothing_over_tls():
+    done = threading.Event()
+    with tls_peer(lambda sock: done.wait(PATIENCE)) as uri:
+        limits = {"ping_interval": 0.1, "ping_timeout": 0.1, "close_timeout": 0.1}
+        websocket = await connect(
+            uri, sock=connected_to(uri), ssl=client_context, compression=None, **limits
+        )
+        sending = [asyncio.ensure_future(keep_sending(websocket)) for _ in range(2)]
+        receiving = asyncio.ensure_future(websocket.recv())
+        for task in (*sending, receiving):
+            with pytest.raises(ConnectionClosedError) as raised:
+                await asyncio.wait_for(task, PATIENCE)
+            assert isinstance(raised.value.__cause__, (OSError, asyncio.TimeoutError))
+        done.set()
+
+
+@sides
+def test_a_peer_that_takes_nothing_after_a_ping(side, without_shim, monkeypatch):
+    """Keepalive fails the connection, and waits for room to write without a time limit."""
+
+    @in_loop
+    async def block_after_a_ping():
+        async with opened(
+            side, holding_open(), ping_interval=0.05, ping_timeout=0.3, close_timeout=0.1
+        ) as websocket:
+            raise_user_timeout(websocket.transport.get_extra_info("socket"))
+            await wait_until(lambda: pending_pings(websocket))
+            with pytest.raises(ConnectionClosedError) as raised:
+                await asyncio.wait_for(keep_sending(websocket), PATIENCE)
+            assert raised.value.sent.code == 1011
+            assert type(raised.value.__cause__) is asyncio.TimeoutError
+
+    monkeypatch.setenv("WEBSOCKETS_CLOSEFIX_SKIP", "asyncio.close_frame")
+    websockets_closefix.apply()
+    block_after_a_ping()
+    websockets_closefix.unapply()
+
+
+def pending_pings(websocket):
+    up_to_15_0 = hasattr(websocket, "pong_waiters")
+    return websocket.pong_waiters if up_to_15_0 else websocket.pending_pings
+
+
+@can_block_proactor
 @sides
 @in_loop
 async def test_a_slow_peer_is_left_alone_without_keepalive(side):
@@ -186,19 +362,18 @@ async def test_keepalive_of_a_connection_that_is_well_leaves_nothing_behind(side
 
 
 @in_loop
-async def test_pings_that_are_answered_leave_nothing_behind():
+async def test_pings_leave_nothing_behind_on_an_idle_connection():
+    """Nothing that lasts for ``ping_timeout``, which is longer than ``ping_interval``."""
+
     async def receive(websocket):
         await websocket.wait_closed()
 
-    async with serving(serve, receive) as (_, uri):
-        options = {"ping_interval": 0.01, "ping_timeout": 1, "sock": connected_to(uri)}
+    async with serving(serve, receive, ping_interval=None) as (_, uri):
+        options = {"ping_interval": 0.01, "ping_timeout": 60, "sock": connected_to(uri)}
         async with connect(uri, **options) as websocket:
-            watches = websocket.connection_lost_waiter
-            others = len(watches._callbacks or ())
-            await wait_until(lambda: len(watches._callbacks or ()) > others)
-            websocket.ping_interval = 1000  # this was the last ping but one
-            await wait_until(lambda: len(watches._callbacks or ()) == others)
-            assert websocket.protocol.state is State.OPEN
+            await asyncio.sleep(0.2)
+            assert len(timers()) <= 1  # keepalive's own
+            assert not websocket.connection_lost_waiter._callbacks
 
 
 @in_loop

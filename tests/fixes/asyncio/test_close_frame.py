@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import threading
 import time
+import warnings
+import weakref
 
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 from websockets.protocol import State
 
 import websockets_closefix
-from websockets_closefix._repro.asyncio._ends import opened
+from websockets_closefix._repro.asyncio._ends import connected_to, opened
 from websockets_closefix._repro.asyncio._peers import close_frame, holding_open
-from websockets_closefix._repro.peers import messages
+from websockets_closefix._repro.asyncio._running import wait_until
+from websockets_closefix._repro.peers import messages, peer
 
 from ...conftest import bugs_of_the_release
 from .running import in_loop, timers
@@ -62,6 +68,38 @@ async def test_messages_before_it_that_are_unread_aren_t_lost(side):
                 await websocket.recv()
                 received += 1
         assert received == 400
+
+
+@sides
+@pytest.mark.parametrize("close_timeout", [0, 0.01])
+@in_loop
+async def test_nothing_is_polled_while_messages_are_unread(side, close_timeout):
+    data = messages(400, mask=side == "server") + close_frame(side)
+    async with opened(side, holding_open(data), close_timeout=close_timeout) as websocket:
+        await wait_until(lambda: websocket.protocol.state is State.CLOSING)
+        await asyncio.sleep(0.05)
+        assert websocket.recv_messages.paused
+        assert timers() == []
+
+
+@in_loop
+async def test_a_connection_that_is_forgotten_with_messages_unread_is_freed():
+    """Its user's task was cancelled, perhaps."""
+    data = messages(400, mask=False) + close_frame("client")
+    over = threading.Event()
+    with peer(lambda sock: holding_open(data)(sock, over)) as uri:
+        websocket = await connect(
+            uri, sock=connected_to(uri), close_timeout=0.01, ping_interval=None
+        )
+        reference = weakref.ref(websocket)
+        await wait_until(lambda: reference().recv_messages.paused)
+        await asyncio.sleep(0.05)
+        del websocket
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # its transport is unclosed
+            gc.collect()
+        assert reference() is None
+        over.set()
 
 
 @sides

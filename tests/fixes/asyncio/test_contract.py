@@ -26,7 +26,7 @@ from websockets_closefix import _detect, _patch
 from websockets_closefix._fixes import fixes_of
 from websockets_closefix._repro import scenarios_of, waiting
 
-from ...conftest import bugs_of_the_release, count_descriptors, installed_release
+from ...conftest import bugs_of_the_release, count_descriptors, installed_release, marks_of
 
 RELEASE = _detect.release(installed_release())
 FIXES = {fix.name: fix for fix in fixes_of("websockets.asyncio")}
@@ -38,7 +38,11 @@ CLASSES = (ClientConnection, Connection, ServerConnection, Assembler, SimpleQueu
 
 every_scenario = pytest.mark.parametrize(
     ("scenario", "side"),
-    [pytest.param(s, side, id=f"{s.name}-{side}") for s in SCENARIOS for side in s.sides],
+    [
+        pytest.param(s, side, id=f"{s.name}-{side}", marks=marks_of(s))
+        for s in SCENARIOS
+        for side in s.sides
+    ],
 )
 every_fix = pytest.mark.parametrize("fix", [pytest.param(f, id=f.name) for f in OF_THE_RELEASE])
 

@@ -13,9 +13,11 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosedOK
 
-from websockets_closefix._repro.asyncio._ends import connected_to, serving
+from websockets_closefix._repro.asyncio._ends import client_of, connected_to, serving
+from websockets_closefix._repro.asyncio._peers import holding_open
+from websockets_closefix._repro.asyncio._running import wait_until
 
-from ...conftest import ROOT
+from ...conftest import ROOT, bugs_of_the_release, has_bug
 from .running import in_loop
 
 
@@ -38,12 +40,52 @@ async def test_clients_are_told():
 
 
 @in_loop
-async def test_it_returns_when_the_server_is_closed():
+async def test_it_ends_when_the_server_is_closed():
+    """As the release has it: up to 16.1.1 it raises CancelledError, as asyncio's own server."""
     async with serving(serve, wait_closed) as (server, uri):
         forever = asyncio.ensure_future(server.serve_forever())
         async with connect(uri, sock=connected_to(uri)):
             server.close()
-            await forever
+            await asyncio.wait([forever], timeout=5)
+            assert forever.done()
+            assert forever.cancelled() is ("asyncio.serve_forever" in bugs_of_the_release())
+
+
+@has_bug("asyncio.serve_forever")
+@in_loop
+async def test_what_it_refuses():
+    async with serving(serve, wait_closed) as (server, _):
+        forever = asyncio.ensure_future(server.serve_forever())
+        await asyncio.sleep(0.01)
+        with pytest.raises(RuntimeError, match="already being awaited"):
+            await server.serve_forever()
+        assert not forever.done()
+        forever.cancel()
+        await asyncio.wait([forever])
+        with pytest.raises(RuntimeError, match="is closed"):
+            await server.serve_forever()
+
+
+@in_loop
+async def test_cancelling_twice():
+    """The client doesn't answer, and who stops the program doesn't want to wait."""
+    connections = []
+
+    async def handle(websocket):
+        connections.append(websocket)
+        await websocket.wait_closed()
+
+    async with serving(serve, handle, close_timeout=60) as (server, uri):
+        forever = asyncio.ensure_future(server.serve_forever())
+        async with client_of(uri, holding_open()):
+            await wait_until(lambda: connections)
+            forever.cancel()
+            await asyncio.wait([forever], timeout=0.1)
+            assert not forever.done()
+            forever.cancel()
+            await asyncio.wait([forever], timeout=5)
+            assert forever.cancelled()
+            connections[0].transport.abort()
 
 
 @in_loop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import threading
 
 import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
@@ -153,6 +154,42 @@ async def test_closing_twice_at_once():
     async with paused("client", streaming("client", 400), close_timeout=60) as websocket:
         await asyncio.wait_for(asyncio.gather(websocket.close(), websocket.close()), 5)
         await websocket.close()
+
+
+@sides
+@in_loop
+async def test_a_close_that_is_not_awaited_changes_nothing(side):
+    """Another thread may call ``close()`` and hand the coroutine to the event loop."""
+    async with paused(side, streaming(side, 400), close_timeout=60) as websocket:
+        closing = websocket.close()
+        assert closing.__qualname__ == "Connection.close"
+        closing.close()
+        assert websocket.recv_messages.paused
+        assert "maybe_pause" not in vars(websocket.recv_messages)
+
+
+@sides
+@in_loop
+async def test_a_close_that_another_thread_asks_for(side):
+    """As ``asyncio.run_coroutine_threadsafe(websocket.close(), loop)``."""
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)  # it raises RuntimeError in another thread, as TLS does
+    resumed_in = []
+
+    def resume():
+        resumed_in.append(threading.get_ident())
+        resume_reading()
+
+    def close():
+        asyncio.run_coroutine_threadsafe(websocket.close(), loop).result(5)
+
+    async with paused(side, streaming(side, 400), close_timeout=60) as websocket:
+        resume_reading = websocket.recv_messages.resume
+        websocket.recv_messages.resume = resume
+        await loop.run_in_executor(None, close)
+        assert websocket.protocol.close_code == 1000
+        assert set(resumed_in) == {threading.get_ident()}
+    loop.set_debug(False)
 
 
 @in_loop

@@ -8,7 +8,7 @@ import threading
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
-from websockets_closefix._fixes.sync import blocked_keepalive
+from websockets_closefix._fixes._user_timeout import set_user_timeout
 from websockets_closefix._repro import waiting
 from websockets_closefix._repro.logs import quiet_logger
 from websockets_closefix._repro.peers import silent_client, stay_silent
@@ -19,12 +19,12 @@ from websockets_closefix._repro.sync.observing import observe
 from websockets_closefix._repro.sync.unread import send_close_frame
 from websockets_closefix._repro.waiting import wait_until
 
-from ...conftest import has_bug
+from ...conftest import has_bug, needs_user_timeout
 from ...peers import client_context, tls_peer
 
 pytestmark = [
     has_bug("sync.blocked_keepalive"),
-    pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT"),
+    needs_user_timeout,
 ]
 
 
@@ -113,7 +113,7 @@ def test_closing_handshake_may_take_longer():
 )
 def test_it_is_kept_in_range(seconds, milliseconds):
     with socket.socket() as sock:
-        blocked_keepalive.set_user_timeout(sock, seconds)
+        set_user_timeout(sock, seconds)
         option = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
     assert option == milliseconds
 
@@ -121,14 +121,14 @@ def test_it_is_kept_in_range(seconds, milliseconds):
 def test_what_is_not_tcp():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        blocked_keepalive.set_user_timeout(ours, 1)
-    blocked_keepalive.set_user_timeout(ours, 1)  # closed
+        set_user_timeout(ours, 1)
+    set_user_timeout(ours, 1)  # closed
 
 
 def test_where_the_kernel_cannot(monkeypatch):
     monkeypatch.delattr(socket, "TCP_USER_TIMEOUT")
     with socket.socket() as sock:
-        blocked_keepalive.set_user_timeout(sock, 1)
+        set_user_timeout(sock, 1)
         assert sock.getsockopt(socket.IPPROTO_TCP, 18) == 0
 
 
@@ -176,7 +176,7 @@ def test_peer_that_takes_a_message_slowly_is_kept():
     # The peer answers no ping: keepalive itself must not end it.
     kwargs = {"compression": None, "ping_interval": None, "close_timeout": 0.1}
     with opened("client", read_slowly, **kwargs) as websocket:
-        blocked_keepalive.set_user_timeout(websocket.socket, 0.4)
+        set_user_timeout(websocket.socket, 0.4)
         assert observe(websocket, send, watch) == (None, None)
     assert sum(received) >= len(LARGE)
 

@@ -31,7 +31,7 @@ from websockets_closefix._repro.sync.observing import observe
 from websockets_closefix._repro.sync.unread import send_close_frame
 from websockets_closefix._repro.waiting import wait_until
 
-from ...conftest import installed_release
+from ...conftest import installed_release, needs_fork, not_under_wine, posix
 from ...peers import client_context, server_context, tls_peer
 
 RELEASE = _detect.release(installed_release())
@@ -81,6 +81,7 @@ def close_when_blocked(websocket, close=None):
 # A peer that takes nothing.
 
 
+@not_under_wine
 @either_side
 def test_recv_and_send_raise_as_another_thread_closes(side, done):
     """Each of them is told."""
@@ -102,6 +103,7 @@ def test_recv_and_send_raise_as_another_thread_closes(side, done):
     assert len(raised) == 2
 
 
+@not_under_wine
 def test_with_block(done):
     def leave():
         with websocket:
@@ -113,6 +115,7 @@ def test_with_block(done):
     assert outcome.reader is None
 
 
+@not_under_wine
 def test_handler_of_a_server(done):
     """It returns while a thread of its own is blocked."""
     closed, raised = threading.Event(), []
@@ -134,6 +137,7 @@ def test_handler_of_a_server(done):
     assert [type(exc) for exc in raised] == [ConnectionClosedError]
 
 
+@not_under_wine
 def test_tls_client(done):
     ssl_argument = "ssl" if RELEASE >= (13, 0) else "ssl_context"
     with tls_peer(lambda sock: done.wait(5)) as uri:
@@ -151,6 +155,7 @@ def test_tls_client(done):
     assert outcome.reader is None
 
 
+@not_under_wine
 def test_tls_server(done):
     handled = []
 
@@ -189,6 +194,7 @@ def test_reader_thread_that_answers_pings(side, done):
         assert ended(websocket) == ("CLOSED", 1006)
 
 
+@not_under_wine
 def test_two_threads_that_send_without_a_break(done):
     """To a peer that takes nothing any more; one of them always has the mutex."""
 
@@ -211,6 +217,7 @@ with peer(stay_silent) as uri:
 """
 
 
+@posix
 def test_peer_that_is_stopped():
     command = [sys.executable, "-c", STOPPED]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -229,6 +236,7 @@ def test_peer_that_is_stopped():
     assert outcome.reader is None
 
 
+@posix
 def test_close_frame_that_blocks(done):
     """Nobody else sends: websockets itself bounds it."""
     with opened_to("client", lambda sock: done.wait(5), done) as websocket:
@@ -252,6 +260,7 @@ def fill_buffers(sock):
 # A thread that waits for itself.
 
 
+@posix
 def test_signal_handler_above_send(done, monkeypatch, repairs):
     monkeypatch.setattr(blocked_send, "GRACE", 0.1)
     returned = []
@@ -337,6 +346,7 @@ with opened("client", stay_silent, close_timeout=0.1, logger=logger) as websocke
 """
 
 
+@needs_fork
 def test_child_that_was_forked_while_the_mutex_was_held(python):
     # From 3.12 on, Python warns of a fork while other threads run.
     assert python(FORK, "-W", "ignore").stdout == "returned"
@@ -380,15 +390,27 @@ def test_closing_handshake_has_all_of_close_timeout(done):
         with websocket.protocol_mutex:
             closing.start()
             wait_until(lambda: "send_data" in vars(websocket))
+            bounds.append(websocket.send_data)
             free_at.append(time.monotonic())
         closing.join(10)
 
-    free_at = []
+    bounds, free_at = [], []
     with opened_to("client", read_and_answer, done, close_timeout=10) as websocket:
         closing = threading.Thread(target=websocket.close)
         assert observe(websocket, hold_mutex) == (None, None)
         assert ended(websocket) == ("CLOSED", 1000)
     assert websocket.close_deadline.deadline >= free_at[0] + 10
+    assert bounds[0].deadline >= free_at[0] + 10  # for a thread that takes its turn
+
+
+def test_timer_that_was_put_off(done):
+    with opened_to("client", stay_silent, done) as websocket:
+        bound = blocked_send.SendingBound(websocket, time.monotonic() + 60)
+        bound.shut_down()
+        assert bound.timer.is_alive()
+        websocket.send("the socket isn't shut down")
+        bound.unhook()
+        bound.timer.join(5)
 
 
 def test_threads_that_send_to_a_peer_that_reads(done):
@@ -435,6 +457,7 @@ def test_without_close_timeout_it_is_as_before(done, monkeypatch):
 # A thread that takes the mutex after close() has looked.
 
 
+@not_under_wine
 def test_thread_that_overtakes_close(done, monkeypatch):
     """It blocks right before close() would take the mutex."""
 
@@ -466,6 +489,7 @@ def test_timer_leaves_the_closing_handshake_alone(done):
 
     def answer_late(sock):
         sock.recv(100)
+        websocket.send_data.deadline = 0
         websocket.send_data.shut_down()
         send_close_frame(sock, mask=False)
 
@@ -501,6 +525,7 @@ def test_nothing_is_left_and_no_thread_is_started(done, monkeypatch):
     assert started == []
 
 
+@not_under_wine
 def test_two_threads_close(done):
     with opened_to("client", lambda sock: done.wait(5), done) as websocket:
         close = close_when_blocked(websocket)
@@ -513,6 +538,7 @@ class Interrupted(Exception):
     """What a signal handler raises."""
 
 
+@posix
 def test_interrupt_while_waiting_leaves_the_mutex_free(done):
     """And closing again ends."""
 
@@ -575,6 +601,7 @@ def test_interrupt_right_after_the_mutex_was_taken():
     assert not mutex.locked
 
 
+@not_under_wine
 def test_connection_opened_before_the_shim_was_applied(without_shim, done):
     with opened_to("client", lambda sock: done.wait(5), done) as websocket:
         websockets_closefix.apply()

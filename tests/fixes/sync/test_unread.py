@@ -401,6 +401,23 @@ def test_without_a_limit():
     assert ended(websocket) == ("CLOSED", 1000)
 
 
+def test_thread_beside_the_reader_that_comes_when_the_message_is_fetched(patient):
+    """Up to 13.1: the reader thread has cleared the event already."""
+
+    class Messages:
+        closed = False
+        message_fetched = threading.Event()
+        chunks = object()  # another message
+
+    waiting = unread.Patience(Messages())
+    thread = threading.Thread(
+        target=waiting.wait_beside_the_reader, args=[["fetched"]], daemon=True
+    )
+    thread.start()
+    thread.join(2)
+    assert not thread.is_alive()
+
+
 # What is hooked on a connection that is ending.
 
 
@@ -410,6 +427,30 @@ def test_close_twice_at_once(hurried):
         outcome = observe(websocket, websocket.close, websocket.close)
         assert outcome == (None, None)
     assert ended(websocket) == ("CLOSED", 1000)
+
+
+@has_queue
+def test_attribute_of_somebody_else_is_called_and_stays():
+    """A tool counts what a connection receives."""
+    frames = []
+
+    def count(frame):
+        frames.append(frame)
+        put(frame)
+
+    def send_on(sock):
+        sock.sendall(numbered(COUNT, mask=False))
+        sock.recv(100)  # the close frame
+        sock.sendall(numbered(1, mask=False))
+        send_close_frame(sock, mask=False)
+
+    with opened("client", send_on, close_timeout=10) as websocket:
+        wait_until(lambda: is_unread(websocket, COUNT))
+        put, websocket.recv_messages.put = websocket.recv_messages.put, count
+        assert observe(websocket, websocket.close) == (None, None)
+    assert len(frames) == 1
+    stays = websocket.recv_messages.put
+    assert stays is count or count in stays.args  # sync.late_messages may be on top, and calls it
 
 
 def test_close_again_after_an_interrupt(hurried, monkeypatch):
@@ -426,6 +467,7 @@ def test_close_again_after_an_interrupt(hurried, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             websocket.close()
         if RELEASE >= (14, 1):
+            hooked.add("put")  # that of sync.late_messages stays
             assert set(vars(websocket.recv_messages)) == hooked
             assert websocket.recv_messages.high == 16
         assert observe(websocket, websocket.close) == (None, None)

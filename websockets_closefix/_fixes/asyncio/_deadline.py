@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 if TYPE_CHECKING:
     from websockets.asyncio.connection import Connection
@@ -18,36 +18,27 @@ def is_closing(connection: Connection) -> bool:
     return connection.protocol.state > OPEN
 
 
-def abort_at_deadline(connection: Connection, *, if_read: bool = False) -> None:
+def abort_at_deadline(connection: Connection) -> None:
     """
     Have a connection aborted when ``close_timeout`` has elapsed, unless it is lost before that.
 
     websockets' own code aborts it then, too, but only where a task has come to wait for it. Where
     that happens first, nothing is left to be done; the timer goes with the connection.
 
-    Args:
-        connection: One that is closing.
-        if_read: Wait on while reading is paused, which is when its end can't be seen.
-
     """
-    loop, lost, close_timeout = (
-        connection.loop,
-        connection.connection_lost_waiter,
-        connection.close_timeout,
-    )
-    if close_timeout is None or lost.done():
-        return
-    timer: asyncio.TimerHandle
+    if connection.close_timeout is not None:
+        deadline = connection.close_deadline or connection.loop.time() + connection.close_timeout
+        call_unless_lost(connection, deadline, abort)
 
-    def elapse() -> None:
-        nonlocal timer
-        if if_read and connection.recv_messages.paused:
-            timer = loop.call_later(close_timeout, elapse)
-        else:
-            abort(connection)
 
-    timer = loop.call_at(connection.close_deadline or loop.time() + close_timeout, elapse)
-    lost.add_done_callback(lambda _: timer.cancel())
+def call_unless_lost(
+    connection: Connection, when: float, function: Callable[[Connection], object]
+) -> None:
+    """Call a function with a connection at a time of the event loop, unless it is lost by then."""
+    lost = connection.connection_lost_waiter
+    if not lost.done():
+        timer = connection.loop.call_at(when, function, connection)
+        lost.add_done_callback(lambda _: timer.cancel())
 
 
 def abort(connection: Connection) -> None:

@@ -1,10 +1,12 @@
 """
 Closing, and keepalive, hang while more than ``write_limit`` is unsent to a peer that stalls.
 
-A connection that is closed with data unsent is aborted after ``close_timeout``, and so is one whose
-``close()`` is cancelled, which websockets would leave open. One with keepalive whose peer takes
-nothing at all for ``ping_timeout`` is closed as one that doesn't answer. A peer that is slow is
-left alone.
+``send()``, ``close()`` and keepalive's ``ping()`` wait for room to write before any time limit
+counts. A connection that is being closed is aborted after ``close_timeout``, and so is one whose
+``close()`` is cancelled, which websockets would leave open. One with keepalive is given up by the
+kernel when the peer takes nothing at all for ``ping_interval`` + ``ping_timeout``, as in
+``websockets.sync``; not while it is closing, when ``close_timeout`` counts, nor afterwards, when
+the kernel delivers what has been sent. A peer that is slow is left alone.
 
 """
 
@@ -12,120 +14,71 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import weakref
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+import socket
+from typing import TYPE_CHECKING, Any, Callable
 
-from ..._state import is_wanted
 from .._fix import Args, Fix, Kwargs
+from .._user_timeout import set_user_timeout
 from ._deadline import abort_at_deadline, is_closing
+from ._discard import call_before_discarding
 
 if TYPE_CHECKING:
-    from websockets.asyncio.connection import Connection
+    from websockets.asyncio.connection import Connection as AnyConnection
+
+    class Connection(AnyConnection):
+        """One with keepalive."""
+
+        has_kernel_limit: bool
+        """Ours: whether TCP_USER_TIMEOUT was set here. Not sync's name: both have one Protocol."""
 
 
-def close(
+async def close(
     wrapped: Callable[..., Any], instance: Connection, args: Args, kwargs: Kwargs
-) -> Coroutine[Any, Any, None]:
-    """Return a coroutine that closes."""
-    closing: Coroutine[Any, Any, None] = wrapped(*args, **kwargs)
-    return closing if is_closing(instance) else close_by_deadline(instance, closing)
-
-
-async def close_by_deadline(connection: Connection, closing: Coroutine[Any, Any, None]) -> None:
+) -> None:
     """Close, the deadline counting from now, whether data are unsent or this is cancelled."""
-    if not is_closing(connection) and connection.transport.get_write_buffer_size():
-        abort_at_deadline(connection)
+    if is_closing(instance):
+        await wrapped(*args, **kwargs)
+        return
+    start_closing(instance)
     try:
-        await closing
+        await wrapped(*args, **kwargs)
     except asyncio.CancelledError:
-        abort_at_deadline(connection)
+        abort_at_deadline(instance)
         raise
+
+
+close.__qualname__ = "Connection.close"  # as its coroutines are called in warnings and tasks
 
 
 def start_keepalive(
     wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs
 ) -> None:
-    """Start to send pings, and watch whether they can be sent."""
+    """Start keepalive, and have the kernel give up a peer that takes nothing."""
+    interval, timeout = instance.ping_interval, instance.ping_timeout
+    # It may be closing already: a close frame can come with the end of the opening handshake.
+    if interval is not None and timeout is not None and not is_closing(instance):
+        sock = socket_of(instance)
+        instance.has_kernel_limit = bool(sock) and set_user_timeout(sock, interval + timeout)
+        call_before_discarding(instance, start_closing)
     wrapped(*args, **kwargs)
-    if instance.keepalive_task is None or instance.ping_timeout is None:
+
+
+def start_closing(connection: AnyConnection) -> None:
+    """Have ``close_timeout`` count for what is unsent, instead of the kernel's limit."""
+    sock = socket_of(connection)
+    if not sock:
         return
-    # It holds neither, or they would be kept until they are garbage-collected.
-    reference, send_ping = weakref.ref(instance), type(instance.protocol).send_ping
-
-    def send_and_watch(data: bytes) -> None:
-        connection = reference()
-        assert connection is not None  # it is what calls this
-        send_ping(connection.protocol, data)
-        if asyncio.current_task() is connection.keepalive_task and is_wanted():
-            watch(connection)
-
-    # On this connection alone: few live long enough to send a ping.
-    instance.protocol.send_ping = send_and_watch  # type: ignore[method-assign]
-
-
-def watch(connection: Connection) -> None:
-    """Close the connection if the ping is stuck behind data of which the peer takes nothing."""
-    loop, lost = connection.loop, connection.connection_lost_waiter
-    ping_timeout: float = connection.ping_timeout  # type: ignore[assignment]
-    timer: asyncio.TimerHandle
-
-    def look(before: Blocked | None) -> None:
-        nonlocal timer
-        now = blocked(connection)
-        if before and now and now.is_no_further(before) and is_overdue(connection, ping_timeout):
-            fail(connection)
-        elif now:
-            timer = loop.call_later(ping_timeout, look, now)
-            return
-        # Else what keepalive waits for is the pong, which has a time limit.
-        lost.remove_done_callback(cancel)
-
-    def cancel(_: object) -> None:
-        timer.cancel()
-
-    timer = loop.call_later(ping_timeout, look, blocked(connection))
-    lost.add_done_callback(cancel)
-
-
-class Blocked(NamedTuple):
-    """What has waited longest for room to write, and how many bytes are in its way."""
-
-    waiter: asyncio.Future[None]
-    unsent: int
-
-    def is_no_further(self, before: Blocked) -> bool:
-        """
-        Tell whether the peer has taken nothing since: one that is slow would have.
-
-        Where it is another waiter, writing has been resumed in between.
-
-        """
-        return self.waiter is before.waiter and self.unsent >= before.unsent
-
-
-def blocked(connection: Connection) -> Blocked | None:
-    """Return what is blocked, if anything."""
-    if not connection.drain_waiters:
-        return None
-    return Blocked(connection.drain_waiters[0], connection.transport.get_write_buffer_size())
-
-
-def is_overdue(connection: Connection, ping_timeout: float) -> bool:
-    """Tell whether a ping, keepalive's or another, has waited for its pong for too long."""
-    up_to_15_0 = hasattr(connection, "pong_waiters")
-    pings = connection.pong_waiters if up_to_15_0 else connection.pending_pings  # type: ignore[attr-defined]
-    latest = connection.loop.time() - ping_timeout
-    return any(timestamp <= latest for _, timestamp in pings.values())
-
-
-def fail(connection: Connection) -> None:
-    """Do what keepalive does when a pong doesn't come, without waiting for room to write."""
-    if not is_closing(connection):
-        connection.protocol.fail(1011, "keepalive ping timeout")
-        with contextlib.suppress(Exception):  # as websockets: it ends all the same
-            connection.send_data()
+    # A socket that is closed may have left its number to another.
+    if getattr(connection, "has_kernel_limit", False) and not connection.transport.is_closing():
+        with contextlib.suppress(OSError):  # it is being lost
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+    if connection.transport.get_write_buffer_size():
         abort_at_deadline(connection)
+
+
+def socket_of(connection: AnyConnection) -> Any:
+    """Return what stands for the socket; up to Python 3.10, none when TLS has lost its own."""
+    return connection.transport.get_extra_info("socket")
 
 
 FIX = Fix(

@@ -11,12 +11,13 @@ does here.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import weakref
 from typing import TYPE_CHECKING, Callable
 
 from ..._state import is_wanted
 from .._fix import Args, Fix, Kwargs
-from ._deadline import CONNECTING, abort_at_deadline
+from ._deadline import CONNECTING, abort, call_unless_lost
+from ._discard import call_before_discarding
 
 if TYPE_CHECKING:
     from websockets.asyncio.connection import Connection
@@ -25,27 +26,44 @@ if TYPE_CHECKING:
 def connection_made(
     wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs
 ) -> None:
-    """
-    Watch the deadline from when the protocol discards what the peer sends.
-
-    It turns to that once for each connection: when a close frame has come, after our own close
-    frame for an error, or at the end of the stream.
-
-    """
+    """Start a connection, and watch the deadline once nothing is received any more."""
     wrapped(*args, **kwargs)
-    discard = instance.protocol.discard
+    call_before_discarding(instance, watch_deadline)
 
-    def discard_until_deadline() -> Generator[None, None, None]:
-        # In the opening handshake, connect() and serve() see to it. And where there is a deadline
-        # already, close() is waiting for it.
-        is_opening = instance.protocol.state == CONNECTING
-        if not is_opening and instance.close_deadline is None and is_wanted():
-            abort_at_deadline(instance, if_read=True)
-        del instance.protocol.discard
-        return discard()
 
-    # On this connection alone, and off the path of its messages.
-    instance.protocol.discard = discard_until_deadline  # type: ignore[method-assign]
+def watch_deadline(connection: Connection) -> None:
+    """Have a connection aborted after ``close_timeout``, unless that is seen to."""
+    # In the opening handshake, connect() and serve() see to it. And where there is a deadline
+    # already, close() is waiting for it.
+    is_opening = connection.protocol.state == CONNECTING
+    if not is_opening and connection.close_deadline is None and is_wanted():
+        call_after_timeout(connection, abort_if_read)
+
+
+def call_after_timeout(connection: Connection, function: Callable[[Connection], object]) -> None:
+    """Call a function with a connection after ``close_timeout``, unless it is lost by then."""
+    if connection.close_timeout is not None:
+        deadline = connection.loop.time() + connection.close_timeout
+        call_unless_lost(connection, deadline, function)
+
+
+def abort_if_read(connection: Connection) -> None:
+    """Abort a connection; where reading is paused, its end may be unread: only when it is not."""
+    messages = connection.recv_messages
+    if not messages.paused:
+        abort(connection)
+        return
+    # A connection that is forgotten with messages unread would be kept if it were held here.
+    resume, reference = messages.resume, weakref.ref(connection)
+
+    def resume_until_deadline() -> None:
+        resume()
+        connection = reference()
+        if connection is not None:
+            connection.recv_messages.resume = resume
+            call_after_timeout(connection, abort)
+
+    messages.resume = resume_until_deadline
 
 
 FIX = Fix(

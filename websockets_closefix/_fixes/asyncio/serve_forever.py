@@ -4,7 +4,8 @@ Ctrl-C hangs in ``serve_forever()`` while a client is connected, on 13.0 to 16.1
 It leaves everything to asyncio's server, which, when it is cancelled, waits for its connections to
 end, from Python 3.12 on, without closing any; before that, and on uvloop, it returns and leaves
 them open. 17.0 closes the server as ``close()`` does and waits for that (issue 1608, commits
-422153c9, eb3600ce). The same is done here, in the place of the original.
+422153c9, eb3600ce). So does this; the original goes on meanwhile, in a task of its own, because it
+would close asyncio's server first if it were cancelled.
 
 """
 
@@ -22,17 +23,16 @@ if TYPE_CHECKING:
 async def serve_forever(
     wrapped: Callable[..., Any], instance: Server, args: Args, kwargs: Kwargs
 ) -> None:
-    """Serve until the server is closed, or this is cancelled, which closes it."""
+    """Serve, and when this is cancelled, close the server and wait for its connections."""
+    serving = asyncio.ensure_future(wrapped(*args, **kwargs))
+    instance.closed_waiter.add_done_callback(lambda _: serving.cancel())  # uvloop doesn't
     try:
-        if not instance.is_serving():
-            await instance.start_serving()
-        await instance.wait_closed()
+        await asyncio.wait([serving])
     except asyncio.CancelledError:
-        try:
-            instance.close()
-            await instance.wait_closed()
-        finally:
-            raise
+        instance.close()
+        await asyncio.gather(serving, instance.wait_closed(), return_exceptions=True)
+        raise
+    serving.result()
 
 
 FIX = Fix(

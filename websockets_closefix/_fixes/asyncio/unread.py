@@ -14,7 +14,6 @@ frames. Nothing is dropped: a task that is fetching messages gets all of them.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._fix import Args, Fix, Kwargs
@@ -27,14 +26,16 @@ BYTES_WHILE_CLOSING = 16 * 2**20
 """Bytes to read at most beyond ``max_queue``; where there are more, it is as without the fix."""
 
 
-def close(
+async def close(
     wrapped: Callable[..., Any], instance: Connection, args: Args, kwargs: Kwargs
-) -> Awaitable[None]:
-    """Return a coroutine that closes, and keep reading from now on."""
+) -> None:
+    """Close, and keep reading from now on."""
     if not instance.connection_lost_waiter.done():
         keep_reading(instance.recv_messages)
-    closing: Awaitable[None] = wrapped(*args, **kwargs)
-    return closing
+    await wrapped(*args, **kwargs)
+
+
+close.__qualname__ = "Connection.close"  # as its coroutines are called in warnings and tasks
 
 
 def keep_reading(messages: Assembler) -> None:

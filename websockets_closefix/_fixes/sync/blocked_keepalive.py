@@ -23,6 +23,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._fix import Args, Fix, Kwargs
+from .._user_timeout import set_user_timeout
 from ._closing import connection_of
 
 if TYPE_CHECKING:
@@ -63,17 +64,6 @@ def close_socket(
     """Close the socket of a connection that has ended, whichever end closed it."""
     take_back(instance)
     wrapped(*args, **kwargs)
-
-
-def set_user_timeout(sock: socket.socket, seconds: float) -> bool:
-    """Set for how long a peer may take nothing, unless the program has; tell whether it is set."""
-    option: Any = getattr(socket, "TCP_USER_TIMEOUT", None)
-    with contextlib.suppress(OSError):  # it isn't TCP, or is closed already
-        if option is not None and sock.getsockopt(socket.IPPROTO_TCP, option) == 0:
-            milliseconds = min(max(round(1000 * seconds), 1), 2**31 - 1)
-            sock.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
-            return True
-    return False
 
 
 def take_back(connection: Any) -> None:

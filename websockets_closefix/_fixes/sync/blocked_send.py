@@ -49,11 +49,15 @@ def close(wrapped: Callable[..., None], instance: Connection, args: Args, kwargs
     bound = SendingBound(instance, time.monotonic() + instance.close_timeout)
     try:
         bound.hook()
-        if mutex.locked() and not comes_free(mutex, instance.close_timeout):
-            shut_down_tcp(instance.socket)
-            if not comes_free(mutex, GRACE):
-                report(instance)
-                return
+        if mutex.locked():
+            if comes_free(mutex, instance.close_timeout):
+                # Another thread may take this turn. Without the fix, it couldn't.
+                bound.deadline = time.monotonic() + instance.close_timeout
+            else:
+                shut_down_tcp(instance.socket)
+                if not comes_free(mutex, GRACE):
+                    report(instance)
+                    return
         wrapped(*args, **kwargs)
     finally:
         bound.unhook()
@@ -127,7 +131,9 @@ class SendingBound:
 
     def shut_down(self) -> None:
         """End TCP, unless the closing handshake has begun; in the timer's thread."""
-        if self.connection.close_deadline is None:
+        if time.monotonic() < self.deadline:  # it has been put off
+            self.start_timer()
+        elif self.connection.close_deadline is None:
             shut_down_tcp(self.connection.socket)
 
 

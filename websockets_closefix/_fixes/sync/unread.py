@@ -66,13 +66,17 @@ def close(wrapped: Callable[..., None], instance: Connection, args: Args, kwargs
     if high is None or high == sys.maxsize:  # no limit, or another thread is closing, too
         wrapped(*args, **kwargs)
         return
+    put = vars(messages).get("put")  # of another fix, or of somebody else
     try:
         lift_limit(messages)
         wrapped(*args, **kwargs)
     finally:
         # The connection has ended; else close() was interrupted, and may be called again.
         messages.high = high
-        vars(messages).pop("put", None)
+        if put is None:
+            vars(messages).pop("put", None)
+        else:
+            messages.put = put
 
 
 # From 14.0 on.
@@ -121,10 +125,13 @@ def drop_what_nobody_fetches(messages: Any) -> None:
     if isinstance(messages.message_fetched, Patience):
         return  # another thread is closing, too
     messages.message_fetched = patience = Patience(messages)
+    chunks = messages.chunks
     if messages.put_in_progress:
         # The reader thread waits already, without patience.
         with contextlib.suppress(RuntimeError):  # no thread is to be had: it is as without the fix
-            threading.Thread(target=patience.wait_beside_the_reader, daemon=True).start()
+            threading.Thread(
+                target=patience.wait_beside_the_reader, args=[chunks], daemon=True
+            ).start()
 
 
 class Patience:
@@ -142,10 +149,16 @@ class Patience:
         while not self.event.wait(PATIENCE):
             self.drop(self.messages.chunks)
 
-    def wait_beside_the_reader(self) -> None:
-        """Do the same for a reader thread that is in the event's own ``wait()``."""
-        messages, chunks = self.messages, self.messages.chunks
-        while not (self.event.wait(PATIENCE) or messages.closed or messages.chunks is not chunks):
+    def wait_beside_the_reader(self, chunks: list[Any]) -> None:
+        """
+        Do the same for a reader thread that is in the event's own ``wait()``.
+
+        That thread clears the event, maybe before this one has seen it, but then ``chunks`` aren't
+        those of the message any more.
+
+        """
+        messages = self.messages
+        while not (messages.closed or messages.chunks is not chunks or self.event.wait(PATIENCE)):
             self.drop(chunks)
 
     def drop(self, chunks: list[Any]) -> None:
