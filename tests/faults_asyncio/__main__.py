@@ -20,7 +20,7 @@ from pathlib import Path
 from websockets_closefix._detect import release
 
 from ..upstream import release_in
-from .cells import DOCUMENTED
+from .cells import Cell, documented
 
 AT_ONCE = 5 * os.cpu_count()  # releases; cells hardly compute
 ALWAYS = {"hangs": "", "late": False, "state": "CLOSED", "behind": ""}
@@ -87,20 +87,10 @@ def faults_of(cell, outcomes):
         # A machine may be busy once, but not each time.
         if bad and not (aspect == "late" and any(not outcome["late"] for outcome in outcomes)):
             yield f"{aspect}: {', '.join(sorted(map(str, bad)))}"
-    for aspect, allowed in documented(cell).items():
+    for aspect, allowed in documented(Cell(*cell.split(" | "))).items():
         bad = {outcome[aspect] for outcome in outcomes if aspect in outcome} - allowed
         if bad:
             yield f"{aspect}: {', '.join(sorted(map(str, bad)))} instead of {allowed}"
-
-
-def documented(cell):
-    """Return what may be seen of a connection, and be raised by each of its tasks."""
-    fault, _, activity, meanwhile = cell.split(" | ")
-    expected = dict(DOCUMENTED[fault])
-    expected["raises"] = expected["meanwhile raises"] = expected["raises"] | {"NoneType"}
-    if "sent" in expected and (activity == "closing" or meanwhile == "another task closes"):
-        expected["sent"] = expected["sent"] | {1000}
-    return expected
 
 
 if __name__ == "__main__":

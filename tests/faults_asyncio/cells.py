@@ -32,6 +32,14 @@ class Cell(NamedTuple):
     def __str__(self) -> str:
         return " | ".join(self)
 
+    @property
+    def options(self) -> dict:
+        """Return arguments of ``connect()`` and ``serve()``."""
+        options = {"close_timeout": CLOSE_TIMEOUT}
+        for name in reversed(self):
+            options.update(OPTIONS.get(name, {}))
+        return options
+
 
 # What a peer does, in a thread, when it is told to strike.
 
@@ -139,6 +147,33 @@ async def wait_for_pong(websocket):
     await pong_waiter
 
 
+# How a server is closed, whose handlers end with their connections.
+
+
+async def close_server(server):
+    server.close()
+    await server.wait_closed()
+
+
+async def close_server_twice(server):
+    server.close()
+    await close_server(server)
+
+
+async def cancel_serve_forever(server):
+    serving = asyncio.ensure_future(server.serve_forever())
+    await asyncio.sleep(0)  # now it is serving
+    serving.cancel()
+    await asyncio.wait([serving])
+    await server.wait_closed()
+
+
+SERVER_ENDS = {
+    "the server is closed": close_server,
+    "the server is closed twice": close_server_twice,
+    "serve_forever() is cancelled": cancel_serve_forever,
+}
+
 MEANWHILE = {
     "-": None,
     "a receiver waits": receive,
@@ -153,12 +188,17 @@ OPTIONS = {
     "keepalive is on": {"ping_interval": 0.1, "ping_timeout": 0.1},
     # Nothing is to be waited for.
     "none: the peer answers": {"close_timeout": A_LONG_TIME, "ping_timeout": A_LONG_TIME},
+    # Keepalive mustn't be first.
+    "close frame, TCP stays open": {"ping_timeout": A_LONG_TIME},
+    "close frame, then FIN": {"ping_timeout": A_LONG_TIME},
+    "invalid frame, TCP stays open": {"ping_timeout": A_LONG_TIME},
 }
 BEFORE = {"messages are unread": lambda side: messages(UNREAD, mask=side == "server")}
 
 # What is seen of the peer's close frame, and what those raise who meet the end.
 NOTHING_RECEIVED = {"received": {None}, "raises": {"ConnectionClosedError"}}
 RECEIVED = {"received": {1000}, "raises": {"ConnectionClosedOK"}}
+GOING_AWAY = {"received": {1001}, "sent": {1001}, "raises": {"ConnectionClosedOK"}}
 ANSWERED = {"received": {1000}, "sent": {1000}, "raises": {"ConnectionClosedOK"}}
 FAILED = {"received": {None}, "sent": {1002}, "raises": {"ConnectionClosedError"}}
 DOCUMENTED = {
@@ -185,12 +225,28 @@ SILENT = ["close frame never answered", "peer stops reading"]
 WELL = ["none: the peer answers"]
 
 
+def documented(cell):
+    """Return what may be seen of a connection, and be raised by each of its tasks."""
+    expected = dict(DOCUMENTED[cell.fault])
+    if cell.meanwhile in SERVER_ENDS and cell.fault in WELL:
+        expected = dict(GOING_AWAY)
+    expected["raises"] = expected["meanwhile raises"] = expected["raises"] | {"NoneType"}
+    closes_first = cell.activity == "closing" or cell.meanwhile == "another task closes"
+    if cell.fault.startswith("invalid frame") and closes_first:
+        expected["sent"] = {1000, 1002}
+    return expected
+
+
 def cells():
     """Yield the cells that end."""
     for fault, activity, side in itertools.product(FAULTS, ACTIVITIES, ("client", "server")):
         for meanwhile in MEANWHILE:
             if does_end(fault, activity, meanwhile):
                 yield Cell(fault, side, activity, meanwhile)
+    for fault, activity, end in itertools.product(
+        [*WELL, *SILENT], ["idle", "receiving", "sending much"], SERVER_ENDS
+    ):
+        yield Cell(fault, "server", activity, end)
 
 
 def does_end(fault, activity, meanwhile):

@@ -14,11 +14,17 @@ import sys
 import threading
 import time
 
-import websockets_closefix
-from websockets_closefix._repro.asyncio._ends import opened
-from websockets_closefix._repro.asyncio._running import in_event_loop, wait_until
+from websockets.asyncio.server import serve
 
-from .cells import ACTIVITIES, BEFORE, CLOSE_TIMEOUT, FAULTS, MEANWHILE, OPTIONS, cells
+import websockets_closefix
+from websockets_closefix._repro.asyncio._ends import client_of, opened, serving
+from websockets_closefix._repro.asyncio._running import in_event_loop, wait_until
+from websockets_closefix._repro.logs import quiet_logger
+
+from .cells import ACTIVITIES, BEFORE, FAULTS, MEANWHILE, SERVER_ENDS, cells
+
+WRITE_LIMIT = 2**15
+"""Bytes beyond which ``send()`` waits."""
 
 HANG = 3.0
 LATE = 1.5
@@ -36,44 +42,90 @@ def observe(cell):
     outcome = {}
 
     @in_event_loop
-    async def end(side):
-        await end_connection(cell, outcome)
+    async def end_it(side):
+        end = close_server if cell.meanwhile in SERVER_ENDS else end_connection
+        await end(cell, outcome)
 
-    _, behind = end(cell.side)
+    _, behind = end_it(cell.side)
     return {**outcome, "behind": name_of(behind) if behind else ""}
 
 
 async def end_connection(cell, outcome):
-    peer_is_there, strike = threading.Event(), threading.Event()
-
-    def behave(sock, over):
-        peer_is_there.set()
-        sock.sendall(BEFORE.get(cell.meanwhile, lambda side: b"")(cell.side))
-        strike.wait(5)
-        with contextlib.suppress(OSError):
-            FAULTS[cell.fault](sock, cell.side, over)
-
-    options = {"close_timeout": CLOSE_TIMEOUT}
-    for name in cell:
-        options.update(OPTIONS.get(name, {}))
-    async with opened(cell.side, behave, **options) as websocket:
-        await wait_until(peer_is_there.is_set)  # it has taken in all of the opening handshake
+    peer = Peer(cell)
+    async with opened(cell.side, peer.behave, **cell.options) as websocket:
+        await wait_until(peer.is_there)
         if cell.meanwhile in BEFORE:
             await wait_until(lambda: websocket.recv_messages.paused)
-        acts = {"": ACTIVITIES[cell.activity], "meanwhile ": MEANWHILE[cell.meanwhile]}
-        tasks = {name: asyncio.ensure_future(act(websocket)) for name, act in acts.items() if act}
-        strike.set()
-        began = time.monotonic()
-        _, pending = await asyncio.wait(tasks.values(), timeout=HANG)
-        outcome["late"] = time.monotonic() - began > LATE
-        outcome["hangs"] = ", ".join(sorted(n or "it" for n, t in tasks.items() if t in pending))
-        outcome["state"] = websocket.protocol.state.name
-        outcome["received"] = code_of(websocket.protocol.close_rcvd)
-        outcome["sent"] = code_of(websocket.protocol.close_sent)
-        websocket.transport.abort()
-        await asyncio.wait(tasks.values(), timeout=1)
-        for name, task in tasks.items():
-            outcome.update(describe(name, task))
+        using = asyncio.ensure_future(ACTIVITIES[cell.activity](websocket))
+        if cell.activity == "sending much":
+            await wait_until_blocked(websocket, using)
+        tasks = {"": using}
+        if MEANWHILE[cell.meanwhile]:
+            tasks["meanwhile "] = asyncio.ensure_future(MEANWHILE[cell.meanwhile](websocket))
+        peer.strike.set()
+        await wait_for_end(websocket, tasks, outcome)
+
+
+async def close_server(cell, outcome):
+    """End the connection by closing its server, whose handler does what it is used for."""
+
+    async def handle(websocket):
+        await wait_until(peer.is_there)
+        using = asyncio.ensure_future(ACTIVITIES[cell.activity](websocket))
+        handled.set_result((websocket, using))
+        await asyncio.wait([using])
+
+    peer = Peer(cell)
+    handled = asyncio.get_running_loop().create_future()
+    options = {"logger": quiet_logger(), "ping_interval": None, "compression": None}
+    async with (
+        serving(serve, handle, **{**options, **cell.options}) as (server, uri),
+        client_of(uri, peer.behave),
+    ):
+        websocket, using = await handled
+        if cell.activity == "sending much":
+            await wait_until_blocked(websocket, using)
+        peer.strike.set()
+        closing = asyncio.ensure_future(SERVER_ENDS[cell.meanwhile](server))
+        await wait_for_end(websocket, {"": using, "meanwhile ": closing}, outcome)
+
+
+class Peer:
+    """The other end, which strikes when it is told to."""
+
+    def __init__(self, cell):
+        self.cell = cell
+        self.strike = threading.Event()
+        self.has_shaken_hands = threading.Event()
+        self.is_there = self.has_shaken_hands.is_set  # what was sent before may be lost
+
+    def behave(self, sock, over):
+        self.has_shaken_hands.set()
+        sock.sendall(BEFORE.get(self.cell.meanwhile, lambda side: b"")(self.cell.side))
+        self.strike.wait(5)
+        with contextlib.suppress(OSError):
+            FAULTS[self.cell.fault](sock, self.cell.side, over)
+
+
+async def wait_until_blocked(websocket, sending):
+    """Wait until ``send()`` does, for the peer reads nothing yet; keepalive may have ended it."""
+    buffered = websocket.transport.get_write_buffer_size
+    await wait_until(lambda: buffered() > WRITE_LIMIT or sending.done())
+
+
+async def wait_for_end(websocket, tasks, outcome):
+    """Note what becomes of a connection and of the tasks that use it."""
+    began = time.monotonic()
+    _, pending = await asyncio.wait(tasks.values(), timeout=HANG)
+    outcome["late"] = time.monotonic() - began > LATE
+    outcome["hangs"] = ", ".join(sorted(n or "it" for n, t in tasks.items() if t in pending))
+    outcome["state"] = websocket.protocol.state.name
+    outcome["received"] = code_of(websocket.protocol.close_rcvd)
+    outcome["sent"] = code_of(websocket.protocol.close_sent)
+    websocket.transport.abort()
+    await asyncio.wait(tasks.values(), timeout=1)
+    for name, task in tasks.items():
+        outcome.update(describe(name, task))
 
 
 def describe(name, task):

@@ -16,6 +16,8 @@ from websockets.protocol import CONNECTING, OPEN
 from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
+from websockets_closefix._fixes.sync._ended import is_closed
+
 A_LONG_TIME = 3600  # seconds, which pass when all threads wait
 MESSAGE = Frame(Opcode.TEXT, b"hello").serialize(mask=False)
 CLOSE = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=False)
@@ -230,7 +232,7 @@ class State:
             tuple(describe(exc) for exc in self.callers),
             describe(self.reader),
             self.connection.protocol.state.name,
-            self.connection.recv_messages.closed,
+            is_closed(self.connection),
         )
 
     def leaked(self):
