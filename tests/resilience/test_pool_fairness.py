@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from websockets_closefix.resilience import ConnectionPool, PoolTimeout
+from websockets_closefix.resilience._slot import Borrower
 
 from .interrupts import signalled
 from .peers import serving
@@ -128,3 +129,19 @@ def test_all_that_come_to_the_front_at_the_same_time_are_called(echo_uri, set_co
             for manager in late:
                 manager.__exit__(None, None, None)
     assert at > 10
+
+
+def test_a_wait_that_elapses_at_once_ends():
+    """Up to Python 3.12, one in some ten thousand of SimpleQueue.get() doesn't."""
+
+    def wait():
+        for _ in range(20_000):
+            borrower = Borrower()
+            borrower.call()
+            borrower.wait(1)
+            borrower.wait(1e-9)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
