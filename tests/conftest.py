@@ -17,16 +17,22 @@ import pytest
 import websockets_closefix
 from websockets_closefix import _detect
 from websockets_closefix._fixes import every_fix
+from websockets_closefix._repro import waiting
 
 from .environments import environment, environment_of_the_session, run  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 
 
+# What ends takes milliseconds, but for a busy machine. Tests that show a hang shorten this.
+waiting.HANG = 10.0
+
+
 def pytest_collection_finish():
     """Have the garbage collector, which some tests call, look only at what tests make."""
     gc.collect()
-    gc.freeze()
+    if hasattr(gc, "freeze"):  # PyPy hasn't
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -183,15 +183,29 @@ def test_tls_server(done):
 def test_reader_thread_that_answers_pings(side, done):
     def flood(sock):
         sock.settimeout(None)
+        peers.append(sock)
+        small_buffers(sock)
+        ready.wait(5)
         ping = Frame(Opcode.PING, bytes(125)).serialize(mask=side == "server")
         with contextlib.suppress(OSError):
-            while not done.is_set():
+            while True:
                 sock.sendall(ping * 100)
 
+    peers, ready = [], threading.Event()
     with opened_to(side, flood, done) as websocket:
+        small_buffers(websocket.socket)
+        ready.set()
         outcome = observe(websocket, close_when_blocked(websocket))
+        with contextlib.suppress(OSError):  # it has gone
+            peers[0].shutdown(socket.SHUT_RDWR)
         assert outcome == (None, None)
         assert ended(websocket) == ("CLOSED", 1006)
+
+
+def small_buffers(sock):
+    """Have little to answer before the thread blocks, and little that is unread when it's free."""
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, 2**16)
 
 
 @not_under_wine
