@@ -16,9 +16,27 @@ def shut_down_tcp(sock: Any) -> None:
     or write after that would go on in plain text.
 
     """
-    with contextlib.suppress(OSError):  # it is closed already; gevent's then knows no attribute
-        sock = getattr(sock, "ssl_socket", sock)  # TLS in TLS has its socket inside
-        if isinstance(sock, ssl.SSLSocket):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        else:
-            sock.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):  # it is closed already
+        tcp(sock).shutdown(socket.SHUT_RDWR)
+
+
+def wait_for_data(sock: Any) -> None:
+    """
+    Wait until TCP has something to read, or has ended, for as long as the socket's own timeout.
+
+    Raises:
+        TimeoutError: If it hasn't, on Python 3.10 or later.
+
+    """
+    try:
+        tcp(sock).recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        raise
+    except OSError:
+        pass  # whoever reads meets it, too
+
+
+def tcp(sock: Any) -> Any:
+    """Return a socket, or what is below its TLS."""
+    sock = getattr(sock, "ssl_socket", sock)  # TLS in TLS has its socket inside
+    return super(ssl.SSLSocket, sock) if isinstance(sock, ssl.SSLSocket) else sock
