@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import sys
 from typing import Any
 
 
@@ -13,11 +14,14 @@ def shut_down_tcp(sock: Any) -> None:
     Shut the TCP connection down, which wakes every thread that is blocked in the socket.
 
     TLS is left as it is: ``SSLSocket.shutdown()`` drops it first, and a thread that comes to read
-    or write after that would go on in plain text.
+    or write after that would go on in plain text. On Windows threads are woken when the socket is
+    closed, as websockets has it in ``close_socket()``.
 
     """
     with contextlib.suppress(OSError):  # it is closed already
         tcp(sock).shutdown(socket.SHUT_RDWR)
+    if sys.platform == "win32":
+        tcp(sock).close()
 
 
 def wait_for_data(sock: Any) -> None:
