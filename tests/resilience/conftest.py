@@ -91,6 +91,12 @@ def ping_always(set_constants):
     set_constants(PING_AFTER=0)
 
 
+@pytest.fixture(autouse=True)
+def _patient(set_constants):
+    """Have a pool wait longer for a closing handshake than a busy machine needs."""
+    set_constants(CLOSE_TIMEOUT=10)
+
+
 @pytest.fixture
 def impatient(set_constants):
     set_constants(PING_AFTER=0, PING_TIMEOUT=0.2, CLOSE_TIMEOUT=0.1)

@@ -310,7 +310,8 @@ def test_closing_ends_those_that_are_idle_before_it_waits_for_borrowers(echo_uri
         assert not closing.done()
 
 
-def test_closing_cuts_connections_whose_peer_never_answers():
+def test_closing_cuts_connections_whose_peer_never_answers(set_constants):
+    set_constants(CLOSE_TIMEOUT=0.1)
     with peer(stay_silent) as uri:
         pool = ConnectionPool(uri)
         with pool.connection() as websocket:

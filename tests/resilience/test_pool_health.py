@@ -424,7 +424,7 @@ def send_half_a_message(websocket):
 
 
 @pytest.mark.parametrize("leave_it", [read_half_a_message, send_half_a_message])
-def test_connection_in_the_middle_of_a_message_is_not_lent_again(leave_it):
+def test_connection_in_the_middle_of_a_message_is_not_lent_again(leave_it, impatient):
     def echo_fragments(websocket):
         with contextlib.suppress(Exception):
             while True:

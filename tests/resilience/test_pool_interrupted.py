@@ -452,7 +452,7 @@ def test_connection_that_an_interrupted_call_has_left_unusable(quick, interrupt,
 
 def test_mutex_that_stays_locked_although_the_block_ends_in_order(echo_uri, set_constants):
     """Its borrower has caught the exception of the signal handler."""
-    set_constants(MUTEX_TIMEOUT=0.1)
+    set_constants(MUTEX_TIMEOUT=0.1, CLOSE_TIMEOUT=0.1)
     with ConnectionPool(echo_uri, max_size=1) as pool:
         with pool.connection() as websocket:
             release = keep_mutex(websocket)
