@@ -40,7 +40,7 @@ def server_side():
         return ServerConnection(sock, *args, **kwargs)
 
     connections, sockets = set(), []
-    with serving(echo, create_connection=create) as uri:
+    with serving(echo, create_connection=create, open_timeout=2) as uri:
         yield uri, connections
         # An interrupted connect() may close its socket, or leave it to the garbage collector,
         # without shutting it down: its reader thread waits for the server, and the server for the
