@@ -23,6 +23,9 @@ from .environments import environment, environment_of_the_session, run  # noqa: 
 
 ROOT = Path(__file__).parent.parent
 
+# Hundreds of processes import the package: they are to find its bytecode.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What ends takes milliseconds, but for a busy machine. Tests that show a hang shorten this.
 waiting.HANG = 10.0
