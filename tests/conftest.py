@@ -81,6 +81,15 @@ def without_shim():
 
 
 @pytest.fixture
+def switching():
+    """Have threads take turns in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
 def python(tmp_path):
     """Run a program, given as text, in an interpreter of its own."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -93,15 +92,6 @@ def test_a_release_without_bugs_is_not_touched(without_shim):
     assert websockets_closefix.apply(strict=True).state == "not-affected"
     for owner, attributes in zip(classes, before):
         assert all(vars(owner)[name] is value for name, value in attributes.items())
-
-
-@pytest.fixture
-def switching():
-    """Have threads take turns in the middle of everything."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.mark.skipif(not WRAPPED, reason="nothing is wrapped on this release")
