@@ -31,6 +31,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 waiting.HANG = 10.0
 
 
+def pytest_addoption(parser):
+    parser.addoption("--exhaustive", action="store_true", help="interrupt the pool at every line")
+
+
 def pytest_collection_finish():
     """Have the garbage collector, which some tests call, look only at what tests make."""
     gc.collect()
