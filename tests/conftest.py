@@ -23,9 +23,16 @@ from .environments import environment, environment_of_the_session, run  # noqa: 
 
 ROOT = Path(__file__).parent.parent
 
+# Hundreds of processes import the package: they are to find its bytecode.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What ends takes milliseconds, but for a busy machine. Tests that show a hang shorten this.
 waiting.HANG = 10.0
+
+
+def pytest_addoption(parser):
+    parser.addoption("--exhaustive", action="store_true", help="interrupt the pool at every line")
 
 
 def pytest_collection_finish():
@@ -75,6 +82,15 @@ def count_descriptors():
 @pytest.fixture
 def without_shim():
     websockets_closefix.unapply()
+
+
+@pytest.fixture
+def switching():
+    """Have threads take turns in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture
