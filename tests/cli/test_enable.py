@@ -9,6 +9,7 @@ import re
 import site
 import stat
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -226,13 +227,21 @@ def test_switched_off_by_the_environment(environment):
 
 
 @posix
-def test_without_the_site_module(environment):
+def test_without_the_site_module(environment, tmp_path):
     """As a zipapp may be started: what it takes for its environment is the base's."""
-    path = os.pathsep.join(PACKAGES)
-    base = environment.run("-S", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
-    files = {path.name for path in Path(base.stdout.strip()).iterdir()}
-    environment.run("-S", "-m", "websockets_closefix", "enable", code=1, PYTHONPATH=path)
-    assert {path.name for path in Path(base.stdout.strip()).iterdir()} == files
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    copy = tmp_path / stdlib.relative_to(sys.base_prefix)  # not the Python that others use, too
+    copy.mkdir(parents=True)
+    for path in stdlib.iterdir():
+        if path.name != "site-packages":
+            (copy / path.name).symlink_to(path)
+    environ = {"PYTHONHOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(PACKAGES)}
+    purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    folder = Path(environment.run("-S", "-c", purelib, **environ).stdout.strip())
+    folder.relative_to(tmp_path)
+    folder.mkdir(parents=True)
+    environment.run("-S", "-m", "websockets_closefix", "enable", code=1, **environ)
+    assert list(folder.iterdir()) == []
 
 
 def test_uninstalling_without_disabling(environment):
