@@ -305,7 +305,7 @@ def test_closing_ends_those_that_are_idle_before_it_waits_for_borrowers(echo_uri
         with pool.connection() as idle:
             pass
         closing = executor.submit(pool.close, timeout=5)
-        idle.recv_events_thread.join(4)
+        wait_until(lambda: idle.protocol.state is State.CLOSED, timeout=4)
         assert idle.protocol.close_code == 1000
         assert not closing.done()
 

@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection
 
 from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
+from ..conftest import collect_what_nobody_counts
 from .interrupts import Failure, TimeLimit, signalled, struck
 from .peers import has_unread, is_paused, serving, wait_until
 from .test_pool import ask
@@ -295,6 +296,7 @@ def test_interrupted_while_it_waits(server_side, quick, set_constants, times):
             strike = struck(at, TimeLimit, times)
             with pool.connection(), contextlib.suppress(TimeLimit, PoolTimeout), strike as where:
                 pool.connection(timeout=0.001).__enter__()
+            collect_what_nobody_counts()
             if where:
                 in_another_thread(check_nothing_is_lost, pool, where)
         return where
@@ -322,6 +324,8 @@ def test_interrupted_while_another_waits(server_side, quick, set_constants, time
             wait_until(lambda: pool.get_stats()["requests_waiting"])
             with struck(at, TimeLimit, times) as where, contextlib.suppress(TimeLimit):
                 borrowed.__exit__(None, None, None)
+            del borrowed
+            collect_what_nobody_counts()
             waiting.join(8)
             assert not waiting.is_alive(), where
             assert pool.get_stats()["requests_errors"] == 0, where

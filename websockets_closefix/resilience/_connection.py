@@ -63,14 +63,12 @@ def is_ready(websocket: Connection, event: int, timeout: float = 0) -> bool:
 
 
 def has_ended(websocket: Connection, timeout: float = 0) -> bool:
-    """Wait until the reader thread has ended, and return whether it has."""
-    try:
-        websocket.recv_events_thread.join(timeout)
-        return not websocket.recv_events_thread.is_alive()
-    except AssertionError:  # Python's own, up to 3.12, if another thread joins it at that moment
-        return True
-    except RuntimeError:  # this is the reader thread, in which garbage is collected
-        return False
+    """Wait until the connection has ended, and return whether it has."""
+    # Not with join(), as websockets does in recv() and close(): two threads that join a third as
+    # it ends may raise AssertionError and RuntimeError, up to 3.12 and often on PyPy.
+    if threading.current_thread() is websocket.recv_events_thread:  # garbage is collected there
+        timeout = 0
+    return wait_until(lambda: websocket.protocol.state.name == "CLOSED", timeout)
 
 
 def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
