@@ -8,6 +8,7 @@ import selectors
 import socket
 import threading
 import time
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
@@ -15,11 +16,9 @@ from websockets.sync.connection import Connection
 
 from ._arguments import check_seconds, check_seconds_or_none
 from ._connection import (
-    SEND_TIMEOUT,
     has_ended,
     is_reading,
-    is_ready,
-    send_close,
+    send_close_frame,
     shut_down,
 )
 
@@ -155,7 +154,7 @@ class keepalive:
         # Not in ping(), which would wait for longer than the block may last.
         mutex = self.websocket.protocol_mutex
         while not self._is_over():
-            if not is_ready(self.websocket, selectors.EVENT_WRITE, CHECK_INTERVAL):
+            if not can_send(self.websocket.socket, CHECK_INTERVAL):
                 continue
             # No signal handler raises in this thread, so that the mutex can't be left locked.
             if mutex.acquire(timeout=CHECK_INTERVAL):
@@ -199,14 +198,8 @@ def fail(websocket: Connection) -> None:
     seconds to answer the close frame.
 
     """
-    fail, reason = websocket.protocol.fail, "keepalive ping timeout"
-    with contextlib.suppress(OSError):  # the connection is broken
-        websocket.socket.settimeout(SEND_TIMEOUT)  # for other threads that send, too
-        if websocket.protocol_mutex.acquire(timeout=SEND_TIMEOUT):
-            try:
-                send_close(websocket, fail, CloseCode.INTERNAL_ERROR, reason)
-            finally:
-                websocket.protocol_mutex.release()
+    code, reason = CloseCode.INTERNAL_ERROR, "keepalive ping timeout"
+    send_close_frame(websocket, websocket.protocol.fail, code, reason)
     shut_down(websocket.socket)
 
 
@@ -224,3 +217,17 @@ def set_user_timeout(sock: socket.socket, seconds: float) -> None:
         milliseconds = round(min(1000 * seconds, 2**31 - 1))
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds)
+
+
+# These need no descriptor, unlike the default one.
+Selector: Any = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+def can_send(sock: socket.socket, timeout: float) -> bool:
+    """Wait until there is room in the send buffer, or the socket is closed; tell whether so."""
+    with Selector() as selector:
+        try:
+            selector.register(sock, selectors.EVENT_WRITE)
+        except (OSError, ValueError):
+            return True
+        return bool(selector.select(timeout))
