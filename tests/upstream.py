@@ -8,7 +8,6 @@ This is what the repairs are measured by, with the newest release beside it.
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import sys
 import textwrap
@@ -158,8 +157,3 @@ def rewrite(owner, name, flawed, cured):
 def source_of(function):
     """Return a method's source, be it one that was rewritten."""
     return getattr(function, "source", None) or textwrap.dedent(inspect.getsource(function))
-
-
-def release_in(directory):
-    """Return the environment variables of a process that gets its websockets from there."""
-    return {"PYTHONPATH": os.pathsep.join([directory, os.getcwd()])}

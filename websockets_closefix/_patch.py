@@ -65,9 +65,7 @@ def wrap(fix: Fix, module: ModuleType, wrapt: Any) -> None:
     """Wrap the methods that a fix needs, unless they are wrapped already."""
     for owner, name, wrapper in targets(fix, module):
         if not is_wrapped(fix, owner, name):
-            # Where is_wanted() says no, wrapt calls the original directly.
-            arguments = (with_instance(wrapper, fix), _state.is_wanted)
-            wrapt.wrap_object(owner, name, wrapt.FunctionWrapper, arguments)
+            wrapt.wrap_object(owner, name, wrapt.FunctionWrapper, (while_wanted(wrapper, fix),))
 
 
 def take_off() -> None:
@@ -83,9 +81,9 @@ def take_off() -> None:
                         setattr(owner, name, vars(owner)[name].__wrapped__)
 
 
-def with_instance(wrapper: Callable[..., Any], fix: Fix) -> Callable[..., Any]:
+def while_wanted(wrapper: Callable[..., Any], fix: Fix) -> Callable[..., Any]:
     """
-    Have a wrapper called with its instance whichever way the method was looked up.
+    Have a wrapper called while the shim is wanted, whichever way the method was looked up.
 
     wrapt doesn't know the instance where somebody kept ``vars(Connection)["close_socket"]`` and
     calls that with it, as one may call any function.
@@ -96,6 +94,8 @@ def with_instance(wrapper: Callable[..., Any], fix: Fix) -> Callable[..., Any]:
     def call(
         wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if not _state.wanted:
+            return wrapped(*args, **kwargs)
         if instance is None:
             instance, *args = args  # type: ignore[assignment]
             wrapped = functools.partial(wrapped, instance)

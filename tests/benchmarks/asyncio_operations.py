@@ -17,7 +17,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from ..upstream import release_in
+from ..releases import release_in
 
 
 class Operation(NamedTuple):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from ..upstream import release_in
+from ..releases import release_in
 
 
 class Operation(NamedTuple):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from websockets_closefix._detect import release
 
-from ..upstream import release_in
+from ..releases import release_in
 from .judge import contradictions, differences, faults_of
 from .known import KNOWN, applies
 from .references import REFERENCE, documented

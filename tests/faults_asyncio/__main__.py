@@ -19,7 +19,7 @@ from pathlib import Path
 
 from websockets_closefix._detect import release
 
-from ..upstream import release_in
+from ..releases import release_in
 from .cells import Cell, documented
 
 AT_ONCE = 5 * os.cpu_count()  # releases; cells hardly compute

@@ -15,6 +15,7 @@ from websockets.sync.client import unix_connect
 
 from websockets_closefix.resilience import keepalive
 
+from ..conftest import posix
 from .peers import (
     OFF,
     client_context,
@@ -189,6 +190,7 @@ def test_peer_that_takes_little_of_a_full_buffer_is_spared():
         websocket.recv_events_thread.join(5)
 
 
+@posix
 def test_full_buffer_of_a_unix_socket_does_not_hold_up_the_end_of_the_block(tmp_path):
     """There the kernel gives up no peer."""
 
@@ -216,6 +218,7 @@ def test_full_buffer_of_a_unix_socket_does_not_hold_up_the_end_of_the_block(tmp_
         websocket.recv_events_thread.join(5)
 
 
+@posix
 def test_without_ping_timeout_no_peer_is_given_up():
     with never_reading() as uri:
         websocket = open_connection(uri, compression=None, **OFF)
@@ -286,6 +289,7 @@ def test_platform_without_the_option(echo_uri, set_constants):
     websocket.close()
 
 
+@posix
 def test_ends_with_a_connection_that_cannot_be_written_to():
     with never_reading() as uri:
         websocket = open_connection(uri, compression=None, **OFF)

@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection
 
 from websockets_closefix.resilience import ConnectionPool, PoolClosed, PoolTimeout
 
-from ..conftest import ends
+from ..conftest import ends, not_under_wine
 from .peers import has_unread, peer, serving, stay_silent, wait_until
 from .relay import Relay
 from .test_pool import NOBODY, ask, leave_with_an_exception, wait_for
@@ -517,6 +517,7 @@ def test_peer_of_a_discarded_connection_gets_a_normal_closure():
     assert websocket.protocol.close_code == 1000
 
 
+@not_under_wine
 def test_connection_that_another_thread_blocks_is_discarded_in_bounded_time(impatient):
     """It holds the mutex in sendall(), and close() would wait for that."""
 

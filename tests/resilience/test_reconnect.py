@@ -7,7 +7,6 @@ import contextlib
 import functools
 import itertools
 import logging
-import signal
 import socket
 import ssl
 import subprocess
@@ -73,7 +72,7 @@ class ServerProcess:
         assert self.process.stdout.readline() == "listening\n"
 
     def kill(self):
-        self.process.send_signal(signal.SIGKILL)
+        self.process.kill()
         self.process.wait(5)
         self.process.stdout.close()
 

@@ -17,7 +17,7 @@ import sys
 from typing import NamedTuple
 
 from ..conftest import bugs_of_the_release
-from ..upstream import release_in
+from ..releases import release_in
 from .scenarios import SCENARIOS, scenarios_of
 
 ROW = "{:34}{:>9}{:>13}{:>13}{:>13}  {:7}{}".format

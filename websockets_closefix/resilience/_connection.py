@@ -110,9 +110,16 @@ def send_close_frame(
 
 
 def shut_down(sock: socket.socket) -> None:
-    """Shut the socket down, which wakes all threads blocked on it; the reader thread closes it."""
+    """
+    Shut the socket down, which wakes all threads blocked on it; the reader thread closes it.
+
+    On Windows they are woken when it is closed, as websockets has it in ``close_socket()``.
+
+    """
     with contextlib.suppress(OSError):  # it is closed already
         sock.shutdown(socket.SHUT_RDWR)
+    if sys.platform == "win32":
+        sock.close()
 
 
 def close(websocket: Connection, timeout: float) -> None:

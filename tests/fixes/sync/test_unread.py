@@ -418,6 +418,22 @@ def test_thread_beside_the_reader_that_comes_when_the_message_is_fetched(patient
     assert not thread.is_alive()
 
 
+@has_none
+def test_no_thread_is_started_for_a_message_that_has_been_fetched(monkeypatch):
+    """Though the reader thread, which is about to go on, says that it is still at it."""
+    started = []
+    with opened("client", sender("client", 1), close_timeout=10) as websocket:
+        wait_until(lambda: is_waiting_for_recv(websocket))
+        messages = websocket.recv_messages
+        with messages.mutex, monkeypatch.context() as patch:  # keeps the reader thread from it
+            messages.message_fetched.set()
+            patch.setattr(threading.Thread, "start", started.append)
+            unread.drop_what_nobody_fetches(messages)
+        assert observe(websocket, websocket.close) == (None, None)
+    assert ended(websocket) == ("CLOSED", 1000)
+    assert not started
+
+
 # What is hooked on a connection that is ending.
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         ping_timeout: float | None
 
         has_user_timeout: bool
-        """Ours: whether it was set here."""
+        """Ours: whether it is set here."""
 
 
 def start_keepalive(
@@ -69,6 +69,7 @@ def close_socket(
 def take_back(connection: Any) -> None:
     """Have the kernel deliver what has been sent as it does by default."""
     if getattr(connection, "has_user_timeout", False):
+        connection.has_user_timeout = False
         with contextlib.suppress(OSError):  # it is closed already
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
 

@@ -14,12 +14,13 @@ The reader thread of the one connection that is ending gets its timeout back, ju
 
 from __future__ import annotations
 
-import selectors
+import contextlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._fix import Args, Fix, Kwargs
 from ._closing import connection_that_closes
+from ._tcp import wait_for_data
 
 if TYPE_CHECKING:
     from websockets.protocol import Protocol
@@ -52,17 +53,11 @@ class CloseDeadline:
         """
         with self.recv_flow_control:
             pass
-        connection = self.connection
-        timeout = connection.close_deadline.timeout()
-        connection.socket.settimeout(timeout)  # for what is less than a TLS record
-        with selectors.DefaultSelector() as selector:
-            try:
-                selector.register(connection.socket, selectors.EVENT_READ)
-                selector.register(connection.shutdown_watcher, selectors.EVENT_READ)
-            except ValueError:
-                return  # the socket has been closed, and that is what the reader thread finds next
-            if not selector.select(timeout):
-                raise TimeoutError("timed out")
+        sock = self.connection.socket
+        timeout = self.connection.close_deadline.timeout()
+        with contextlib.suppress(OSError):  # it has been closed
+            sock.settimeout(timeout)
+        wait_for_data(sock)
 
     def __exit__(self, *exc_info: object) -> None:
         pass

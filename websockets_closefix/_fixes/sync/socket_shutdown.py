@@ -14,6 +14,7 @@ thread reads what belongs to another connection.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Callable
 
 from .._fix import Args, Fix, Kwargs
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
 def close_socket(
     wrapped: Callable[..., None], instance: Connection, args: Args, kwargs: Kwargs
 ) -> None:
-    """Shut the socket down, then close it, as 17.2 does."""
-    shut_down_tcp(instance.socket)
+    """
+    Shut the socket down, then close it, as 17.2 does.
+
+    The reader thread itself, which closes it when TCP has ended, has nobody to wake.
+
+    """
+    if threading.current_thread() is not instance.recv_events_thread:
+        shut_down_tcp(instance.socket)
     wrapped(*args, **kwargs)
 
 

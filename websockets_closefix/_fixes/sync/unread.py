@@ -126,7 +126,7 @@ def drop_what_nobody_fetches(messages: Any) -> None:
         return  # another thread is closing, too
     messages.message_fetched = patience = Patience(messages)
     chunks = messages.chunks
-    if messages.put_in_progress:
+    if messages.put_in_progress and not patience.event.is_set():
         # The reader thread waits already, without patience.
         with contextlib.suppress(RuntimeError):  # no thread is to be had: it is as without the fix
             threading.Thread(
