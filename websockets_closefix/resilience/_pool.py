@@ -12,7 +12,7 @@ from typing import Any, Callable
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from ._arguments import check_callable, check_connect_kwargs, check_count, check_seconds, check_uri
+from ._arguments import check_callable, check_connect_kwargs, check_seconds, check_uri
 from ._connection import (
     POLL_INTERVAL,
     SEND_TIMEOUT,
@@ -109,15 +109,17 @@ class ConnectionPool:
         configure: Callable[[ClientConnection], object] | None = None,
         **connect_kwargs: Any,
     ) -> None:
+        if not isinstance(max_size, int) or max_size < 1:
+            raise ValueError(f"max_size must be a whole number of at least 1, not {max_size!r}")
+        check_connect_kwargs("ConnectionPool", connect_kwargs)
         self.uri: str = check_uri(uri)
-        self.max_size: int = check_count("max_size", max_size, at_least=1)
+        self.max_size: int = max_size
         self.timeout: float = check_seconds("timeout", timeout)
         self.max_idle: float = check_seconds("max_idle", max_idle)
         self.max_lifetime: float = check_seconds("max_lifetime", max_lifetime)
         self.configure: Callable[[ClientConnection], object] | None = (
             None if configure is None else check_callable("configure", configure)
         )
-        check_connect_kwargs("ConnectionPool", connect_kwargs)
         self._connect_kwargs: dict[str, Any] = {**connect_kwargs, "max_size": max_message_size}
         self._closed = False
         self._slots: dict[int, Slot] = {}  # by number, so that setdefault() never adds too many

@@ -6,7 +6,7 @@ import ssl
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable, Optional
 
 from websockets.client import backoff
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake
@@ -15,21 +15,15 @@ from websockets.sync.client import ClientConnection
 from ._arguments import check_callable, check_connect_kwargs, check_uri
 from ._slot import LOGGER, Slot, empty, shut_down_all
 
-if TYPE_CHECKING:
-    ProcessException = Callable[[Exception], "Exception | None"]
-    ReconnectDelays = Callable[[], Iterable[float]]
+try:  # 17.1 and later
+    from websockets.client import (  # type: ignore[attr-defined, unused-ignore]
+        process_exception as websockets_policy,
+    )
+except ImportError:
+    from websockets.asyncio.client import process_exception as websockets_policy
 
-    def websockets_policy(exc: Exception) -> Exception | None: ...
-
-else:
-    try:
-        from websockets.client import process_exception as websockets_policy  # 17.1 and later
-    except ImportError:
-        from websockets.asyncio.client import process_exception as websockets_policy
-
-
-CLOSE_TIMEOUT = 10.0
-"""Seconds for the closing handshake of a turn's connection, as in ``connect()``."""
+ProcessException = Callable[[Exception], Optional[Exception]]
+ReconnectDelays = Callable[[], Iterable[float]]
 
 
 def process_exception(exc: Exception) -> Exception | None:
@@ -71,20 +65,13 @@ class reconnect:
     The connection is closed after each turn, within its ``close_timeout``, which defaults to 10
     seconds. Closing it, from any thread, starts the next turn.
 
-    Each failed attempt to connect is followed by a delay. A turn that was shorter than the next
-    delay counts as a failed attempt, because a server that accepts and closes at once would be
-    asked again at once; what is left of the delay is waited for. A turn that lasted longer resets
-    the delays, and is followed by the next one at once.
+    Each failed attempt to connect is followed by a delay, and a turn that was shorter than that by
+    what is left of it: a server that accepts and closes at once would be asked again at once. A
+    longer turn resets the delays, and is followed by the next one at once.
 
-    Leaving the loop early, with ``break``, ``return`` or an exception, leaves a generator behind,
-    which closes its connection when it is closed itself. CPython does that at once, unless
-    something still refers to the generator; PyPy does it whenever it collects garbage, and until
-    then the connection stays open. Close the connection before you leave::
-
-        for websocket in reconnect("wss://example.com"):
-            with websocket:
-                ...
-                break
+    Close the connection before you leave the loop. ``break``, ``return`` and exceptions leave a
+    generator behind, which closes it only when it is closed itself: at once on CPython, unless
+    something still refers to the generator; on PyPy whenever garbage is collected.
 
     Args:
         uri: URI of the WebSocket server, or a function that returns it, which is called for each
@@ -99,8 +86,7 @@ class reconnect:
             ``additional_headers`` may be a function, which is called for each attempt.
 
     Raises:
-        InvalidURI: If ``uri`` isn't a WebSocket URI; a :exc:`ValueError` as well.
-        ValueError: If an argument isn't what it has to be.
+        ValueError: If an argument isn't what it has to be; for ``uri``, websockets' ``InvalidURI``.
         TypeError: If there is no such argument.
         Exception: While iterating, what ``process_exception`` returned, or the latest connection
             error when there are no more delays: what connecting raised, or the
@@ -116,6 +102,7 @@ class reconnect:
         reconnect_delays: ReconnectDelays = backoff,
         **connect_kwargs: Any,
     ) -> None:
+        check_connect_kwargs("reconnect", connect_kwargs)
         self.uri: str | Callable[[], str] = uri if callable(uri) else check_uri(uri)
         self.process_exception: ProcessException = check_callable(
             "process_exception", process_exception
@@ -123,11 +110,11 @@ class reconnect:
         self.reconnect_delays: ReconnectDelays = check_callable(
             "reconnect_delays", reconnect_delays
         )
-        check_connect_kwargs("reconnect", connect_kwargs)
         self.connect_kwargs: dict[str, Any] = connect_kwargs
         self.logger: Any = connect_kwargs.get("logger") or LOGGER
 
     def __iter__(self) -> Iterator[ClientConnection]:
+        close_timeout = self.connect_kwargs.get("close_timeout")
         delays: Iterator[float] | None = None
         delay = float("inf")
         while True:
@@ -136,46 +123,38 @@ class reconnect:
                 try:
                     websocket = slot.open(self.uri, **self.connect_kwargs)
                 except Exception as exc:
-                    error = self._transient(exc)
+                    if (fatal := self.process_exception(exc)) is exc:
+                        raise
+                    if fatal is not None:
+                        raise fatal from exc
+                    error = exc
                 else:
                     opened_at = time.monotonic()
                     yield websocket
                     lasted = time.monotonic() - opened_at
                 finally:
-                    self._end(slot)
+                    # Not by close(), which waits for ever for a thread that is blocked in send(),
+                    # for its own thread where the garbage collector has closed this generator in
+                    # the reader thread, and for a thread that runs no more once Python shuts down.
+                    empty([slot], 10 if close_timeout is None else close_timeout)
             finally:
-                shut_down_all([slot])  # does something only if an exception kept _end() from it
+                shut_down_all([slot])  # does something only if an exception kept empty() from it
             delays = iter(self.reconnect_delays()) if delays is None else delays
             asked_at = time.monotonic()
             if (following := next(delays, None)) is not None:
                 delay = following + time.monotonic() - asked_at  # it may have waited for an event
             if error is None and lasted >= delay:
                 delays = None
-            elif following is None:
-                raise error or closing_error(websocket)
-            else:
-                self._wait(max(0, following - lasted), error or closing_error(websocket))
-
-    def _transient(self, exc: Exception) -> Exception:
-        """Return a transient connection error; raise a fatal one."""
-        fatal = self.process_exception(exc)
-        if fatal is exc:
-            raise exc
-        if fatal is not None:
-            raise fatal from exc
-        return exc
-
-    def _end(self, slot: Slot) -> None:
-        # Not by close(), which waits for ever for a thread that is blocked in send(), for its own
-        # thread where the garbage collector has closed this generator in the reader thread, and
-        # for a thread that runs no more once Python shuts down.
-        limit = self.connect_kwargs.get("close_timeout", CLOSE_TIMEOUT)
-        empty([slot], CLOSE_TIMEOUT if limit is None else limit)
-
-    def _wait(self, delay: float, error: Exception) -> None:
-        [*_, reason] = traceback.format_exception_only(type(error), error)
-        self.logger.info("connect failed; reconnecting in %.1f seconds: %s", delay, reason.strip())
-        time.sleep(delay)
+                continue
+            error = error or closing_error(websocket)
+            if following is None:
+                raise error
+            delay_left = max(0, following - lasted)
+            [*_, reason] = traceback.format_exception_only(type(error), error)
+            self.logger.info(
+                "connect failed; reconnecting in %.1f seconds: %s", delay_left, reason.strip()
+            )
+            time.sleep(delay_left)
 
 
 def closing_error(websocket: ClientConnection) -> Exception:
