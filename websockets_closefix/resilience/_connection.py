@@ -22,11 +22,9 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 from websockets.sync.connection import Connection
 
-POLL_INTERVAL = 0.01
-"""Maximum polling interval in seconds, where nothing can be waited for."""
-
-SEND_TIMEOUT = 0.1
-"""Seconds for sending a close frame."""
+# Seconds.
+POLL_INTERVAL = 0.01  # at most, where nothing can be waited for
+SEND_TIMEOUT = 0.1  # for sending a close frame
 
 
 def is_open(websocket: Connection) -> bool:
@@ -66,7 +64,7 @@ def wait_until(condition: Callable[[], object], timeout: float) -> bool:
     return True
 
 
-def in_background(function: Callable[..., None], *args: Any) -> bool:
+def in_background(function: Callable[..., object], *args: Any) -> bool:
     """Call a function in a daemon thread, drop what it raises; return whether there's a thread."""
 
     def call() -> None:

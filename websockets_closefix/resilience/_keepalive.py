@@ -17,8 +17,7 @@ from websockets.sync.connection import Connection
 from ._arguments import check_seconds
 from ._connection import POLL_INTERVAL, has_ended, is_reading, send_close_frame, shut_down
 
-CHECK_INTERVAL = 0.5
-"""Maximum polling interval in seconds for the end of the connection, which can't be waited for."""
+CHECK_INTERVAL = 0.5  # seconds at most between two looks whether the connection has ended
 
 # Has the kernel give up a peer that takes nothing (RFC 5482).
 TCP_USER_TIMEOUT: Any = getattr(socket, "TCP_USER_TIMEOUT", None)

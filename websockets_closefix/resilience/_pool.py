@@ -24,23 +24,13 @@ from ._connection import (
 )
 from ._slot import NEVER, Borrower, Line, Slot, connections_in, empty, shut_down_all
 
-CLOSE_TIMEOUT = 1.0
-"""Seconds for the closing handshakes of connections that aren't lent any more."""
-
-PING_AFTER = 1.0
-"""Seconds after which an idle connection has to answer a ping before it is lent."""
-
-PING_TIMEOUT = 2.0
-"""Seconds for that answer."""
-
-MUTEX_TIMEOUT = 1.0
-"""Seconds for other threads to finish what they do with a connection that is returned."""
-
-SWEEP_INTERVAL = 1.0
-"""Minimum interval in seconds between two looks at all connections, in use or not."""
-
-RECHECK_INTERVAL = 0.5
-"""Seconds after which a borrower that wasn't called checks whether it should have been."""
+# Seconds.
+CLOSE_TIMEOUT = 1.0  # for the closing handshakes of connections that aren't lent any more
+PING_AFTER = 1.0  # after which an idle connection has to answer a ping before it's lent
+PING_TIMEOUT = 2.0  # for that answer
+MUTEX_TIMEOUT = 1.0  # for other threads to finish what they do with a connection that is returned
+SWEEP_INTERVAL = 1.0  # at least between two looks at all connections, in use or not
+RECHECK_INTERVAL = 0.5  # after which a borrower that wasn't called checks whether it's its turn
 
 COUNTS = (
     *("requests_num", "requests_queued", "requests_wait_ms", "requests_errors"),
@@ -163,8 +153,11 @@ class ConnectionPool:
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         try:
             try:
-                yield self._serve(borrower, deadline)
-                borrower.has_finished = True
+                websocket = self._serve(borrower, deadline)
+                yield websocket
+                # It may be the reader thread's for a moment, or left locked by an interruption.
+                mutex = websocket.protocol_mutex
+                borrower.has_finished = wait_until(lambda: not mutex.locked(), MUTEX_TIMEOUT)
             finally:
                 self._take_back(borrower)
         finally:
@@ -227,7 +220,7 @@ class ConnectionPool:
 
     def _serve(self, borrower: Borrower, deadline: float) -> Any:
         self._count(requests_num=1)
-        self._line.join(borrower)
+        self._line.append(borrower.place)
         self._count(requests_queued=not self._line.serves(borrower))
         while not (self._closed or self._line.serves(borrower)):
             now = time.monotonic()
@@ -295,14 +288,11 @@ class ConnectionPool:
     def _ask(self, slot: Slot, websocket: ClientConnection, asker: Borrower) -> None:
         """Ping a connection; without a pong in time, drop it and those idle for longer."""
 
-        def ping() -> None:
-            pongs.append(websocket.ping())
-
         pongs: list[Any] = []
         asked_at = time.monotonic()
         if slot.claim(asker):
             # In another thread, because ping() waits close_timeout where the peer begins to close.
-            if not in_background(ping) or wait_until(
+            if not in_background(lambda: pongs.append(websocket.ping())) or wait_until(
                 lambda: not is_open(websocket) or (pongs and pongs[0].is_set()), PING_TIMEOUT
             ):
                 slot.trusted_until = asked_at + PING_TIMEOUT
@@ -321,8 +311,7 @@ class ConnectionPool:
         try:
             kwargs = {**self._connect_kwargs, "open_timeout": open_timeout}
             websocket = slot.open(self.uri, **kwargs)
-            if self.configure is not None:
-                self._configure(self.configure, websocket, deadline)
+            self._set_up(websocket, deadline)
         except Exception as exc:
             self._count(connections_errors=1)
             if self._closed:
@@ -332,29 +321,30 @@ class ConnectionPool:
             raise
         return websocket
 
-    def _configure(
-        self, configure: Callable[..., object], websocket: ClientConnection, deadline: float
-    ) -> None:
+    def _set_up(self, websocket: ClientConnection, deadline: float) -> None:
+        if self.configure is None:
+            return
+        is_over, time_left = False, deadline - time.monotonic()
+
         def cut_off_in_time() -> None:
-            if not wait_until(lambda: is_over, remaining):
+            if not wait_until(lambda: is_over, time_left):
                 shut_down(websocket.socket)
 
-        is_over, remaining = False, deadline - time.monotonic()
         in_background(cut_off_in_time)
         try:
-            configure(websocket)
+            self.configure(websocket)
         finally:
             is_over = True
         if time.monotonic() >= deadline:
             raise TimeoutError("configure took too long")
 
     def _take_back(self, borrower: Borrower) -> None:
-        if borrower not in self._line:
+        if borrower.place not in self._line:
             return
         slot = borrower.slot
         if slot is not None:
             if slot.claims.serves(borrower):
-                if borrower.has_finished and self._is_unlocked(slot.websocket):
+                if borrower.has_finished and slot.websocket is not None:
                     slot.idle_since = time.monotonic()
                     slot.trusted_until = slot.idle_since + PING_AFTER
                 if self._is_unfit(slot):
@@ -371,12 +361,6 @@ class ConnectionPool:
         (self._empty if slot.websocket is None else self._idle)[slot] = None
 
     # What is dropped.
-
-    def _is_unlocked(self, websocket: Any) -> bool:
-        """The mutex may be the reader thread's for a moment, or left locked by an interruption."""
-        return websocket is not None and wait_until(
-            lambda: not websocket.protocol_mutex.locked(), MUTEX_TIMEOUT
-        )
 
     def _is_unfit(self, slot: Slot) -> bool:
         """Tell whether there is a connection that isn't to be lent any more."""

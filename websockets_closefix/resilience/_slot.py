@@ -46,8 +46,7 @@ class Borrower:
     def call(self) -> None:
         """Wake this borrower, now or as soon as it waits."""
         self.is_called = True
-        if self._calls.empty():
-            self._calls.put(None)
+        self._calls.put(None)
 
     def wait(self, timeout: float) -> None:
         """Wait until this borrower is called or the timeout has elapsed."""
@@ -60,35 +59,28 @@ class Borrower:
             self._calls.get(timeout=timeout)
 
 
-class Line:
-    """Borrowers, in the order in which they came; the first ``count`` are served."""
+class Line(list["weakref.ref[Borrower]"]):
+    """The places of borrowers, in the order in which they came; the first ``count`` are served."""
 
     def __init__(self, count: int) -> None:
+        super().__init__()
         self._count = count
-        self._places: list[weakref.ref[Borrower]] = []
-
-    def __contains__(self, borrower: Borrower) -> bool:
-        return borrower.place in self._places
-
-    def join(self, borrower: Borrower) -> None:
-        """Add a borrower at the end."""
-        self._places.append(borrower.place)
 
     def leave(self, place: weakref.ref[Borrower]) -> None:
-        """Remove a borrower's place, if it's in the line."""
+        """Remove a place, if it's in the line."""
         with contextlib.suppress(ValueError):
-            self._places.remove(place)
+            self.remove(place)
 
     def serves(self, borrower: Borrower) -> bool:
         """Tell whether a borrower is among the first; it stays so until it leaves."""
-        for place in self._places[: self._count]:
+        for place in self[: self._count]:
             if place() is None:  # a callback would swallow what a signal handler raises in it
                 self.leave(place)
-        return borrower.place in self._places[: self._count]
+        return borrower.place in self[: self._count]
 
     def call(self) -> None:
         """Wake the borrowers that have come to the front of the line."""
-        for place in reversed(self._places[: self._count]):
+        for place in reversed(self[: self._count]):
             if (borrower := place()) is not None:
                 if borrower.is_called:  # and so are those before it, or are just being called
                     break
@@ -96,7 +88,7 @@ class Line:
 
     def borrowers(self) -> list[Borrower]:
         """Return all borrowers that are in the line."""
-        return [borrower for place in tuple(self._places) if (borrower := place()) is not None]
+        return [borrower for place in tuple(self) if (borrower := place()) is not None]
 
 
 class Slot:
@@ -111,7 +103,7 @@ class Slot:
 
     def claim(self, borrower: Borrower) -> bool:
         """Return whether the slot is now the borrower's alone."""
-        self.claims.join(borrower)
+        self.claims.append(borrower.place)
         if self.claims.serves(borrower):
             return True
         self.claims.leave(borrower.place)
