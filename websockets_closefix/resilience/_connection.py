@@ -86,8 +86,7 @@ def send_close_frame(
     """
     Send a close frame with ``send``, unless there was one, and return whether it was sent.
 
-    ``send_context()`` would wait for as long as another thread sends, and then for the peer. In a
-    thread of its own, since a signal handler that raises would leave the mutex locked.
+    In a thread of its own: a signal handler that raises would leave the mutex locked.
 
     """
     try:
@@ -108,15 +107,10 @@ def send_close_frame(
 
 
 def shut_down(sock: socket.socket) -> None:
-    """
-    Shut the socket down, which wakes all threads blocked on it; the reader thread closes it.
-
-    On Windows they are woken when it is closed, as websockets has it in ``close_socket()``.
-
-    """
+    """Shut the socket down, which wakes all threads blocked on it; the reader thread closes it."""
     with contextlib.suppress(OSError):  # it is closed already
         sock.shutdown(socket.SHUT_RDWR)
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # where closing it wakes them, as in close_socket()
         sock.close()
 
 

@@ -32,10 +32,8 @@ MUTEX_TIMEOUT = 1.0  # for other threads to finish what they do with a connectio
 SWEEP_INTERVAL = 1.0  # at least between two looks at all connections, in use or not
 RECHECK_INTERVAL = 0.5  # after which a borrower that wasn't called checks whether it's its turn
 
-COUNTS = (
-    *("requests_num", "requests_queued", "requests_wait_ms", "requests_errors"),
-    *("returns_bad", "connections_num", "connections_errors", "connections_lost"),
-)
+REQUESTS = ("requests_num", "requests_queued", "requests_wait_ms", "requests_errors")
+CONNECTIONS = ("returns_bad", "connections_num", "connections_errors", "connections_lost")
 
 
 class PoolTimeout(TimeoutError):
@@ -57,16 +55,10 @@ class ConnectionPool:
                 websocket.send("question")
                 answer = websocket.recv()
 
-    A connection is lent again if its borrower left without an exception. It's closed instead if
-    it's broken, too old, or has unread messages. One that has been idle for a second has to answer
-    a ping first, because a half-open connection looks open.
-
-    An answer that is still on its way when a connection is returned reaches the next borrower: put
-    an id into each request, and compare it.
-
-    A pool has no thread of its own, except while a connection is pinged, set up or ended: what is
-    too old or dead is dropped when the pool is used. In a forked process it starts empty, and
-    leaves the connections of the parent alone.
+    A connection is lent again if its borrower left without an exception, unless it's broken, too
+    old, or has unread messages. One that has been idle for a second has to answer a ping first. An
+    answer that is still on its way when a connection is returned reaches the next borrower: put an
+    id into each request, and compare it. In a forked process a pool starts empty.
 
     Args:
         uri: URI of the WebSocket server.
@@ -76,10 +68,10 @@ class ConnectionPool:
         max_lifetime: Seconds after which a connection isn't lent any more. It defaults to 3600.
         max_message_size: Bytes of an incoming message at most, or :obj:`None`: what ``max_size``
             is to :func:`~websockets.sync.client.connect`. It defaults to 1 MiB.
-        configure: Called once with each new connection before it is lent, for instance to sign
-            in. If it raises, or takes longer than the borrower has, the connection is closed.
+        configure: Called with each new connection before it is lent. If it raises, or takes longer
+            than the borrower has, the connection is closed.
         connect_kwargs: As for :func:`~websockets.sync.client.connect`, but for ``sock``.
-            ``additional_headers`` may be a function, which is called for each new connection.
+            ``additional_headers`` may be a function that returns them for each connection.
 
     Raises:
         ValueError: If an argument is out of its range, or ``uri`` isn't a WebSocket URI.
@@ -126,7 +118,7 @@ class ConnectionPool:
         self._empty: dict[Slot, None] = {}
         self._next_sweep = time.monotonic() + SWEEP_INTERVAL
         self._lost_since = NEVER  # what has been idle for longer is taken for lost
-        self._counts = dict.fromkeys(COUNTS, 0)
+        self._counts = dict.fromkeys(REQUESTS + CONNECTIONS, 0)
 
     def __enter__(self) -> ConnectionPool:
         return self
@@ -145,8 +137,7 @@ class ConnectionPool:
         Raises:
             PoolTimeout: If no connection can be had in time.
             PoolClosed: If the pool is closed, before or meanwhile.
-            Exception: What :func:`~websockets.sync.client.connect` or ``configure`` raises, if
-                there is room for a new connection and it can't be opened.
+            Exception: What ``connect()`` or ``configure`` raises, if it's time for a new one.
 
         """
         borrower = Borrower()
@@ -165,14 +156,11 @@ class ConnectionPool:
 
     def close(self, timeout: float = 5) -> None:
         """
-        Close all connections; closing a closed pool does nothing.
-
-        Threads that wait for a connection get :exc:`PoolClosed`. Those that have one may finish;
-        after ``timeout``, their connections are cut.
+        Close all connections; threads that wait for one get :exc:`PoolClosed`.
 
         Args:
-            timeout: Seconds to wait for borrowers. It defaults to 5. Peers that don't answer a
-                close frame may take a few more.
+            timeout: Seconds after which the connections of those that have one are cut. It defaults
+                to 5. Peers that don't answer a close frame may take a few more.
 
         """
         deadline = time.monotonic() + timeout
@@ -195,12 +183,11 @@ class ConnectionPool:
 
         Returns:
             ``pool_max``, ``pool_size`` (open), ``pool_available`` (idle), ``requests_waiting``;
-            and since the pool was created: ``requests_num``, ``requests_queued`` (those that had
-            to wait), ``requests_wait_ms``, ``requests_errors`` (those that got no connection),
-            ``returns_bad`` (discarded after use), ``connections_num`` (attempts to connect),
-            ``connections_errors`` (failed ones), ``connections_lost`` (died or grew too old while
-            idle). They are counted without a lock, so that one may be missed on Python 3.9 or
-            without a GIL.
+            and so far: ``requests_num``, ``requests_queued`` (had to wait), ``requests_wait_ms``,
+            ``requests_errors`` (got no connection), ``returns_bad`` (discarded after use),
+            ``connections_num`` (attempts to connect), ``connections_errors`` (failed ones),
+            ``connections_lost`` (died or grew too old while idle). There is no lock: one may be
+            missed on Python 3.9 or without a GIL.
 
         """
         slots = tuple(self._slots.values())
@@ -276,22 +263,19 @@ class ConnectionPool:
 
     def _have_asked(self, slot: Slot, borrower: Borrower, deadline: float) -> None:
         """Leave a connection to a thread that pings it, and wait for that, if there's the time."""
-        asker, now, websocket = Borrower(), time.monotonic(), slot.websocket
+        asker, websocket, time_left = Borrower(), slot.websocket, deadline - time.monotonic()
         slot.claims.leave(borrower.place)
-        if in_background(self._ask, slot, websocket, asker):
-            # Half of the time that is left is for opening another one.
-            wait_until(lambda: asker.is_called, (deadline - now) / 2)
-        else:
-            slot.trusted_until = now + PING_TIMEOUT  # it is lent unasked, as without a pool
-            self._free(slot, borrower)
+        if not in_background(self._ask, slot, websocket, asker):
+            self._ask(slot, websocket, asker)
+        wait_until(lambda: asker.is_called, time_left / 2)  # the rest is for opening another one
 
     def _ask(self, slot: Slot, websocket: ClientConnection, asker: Borrower) -> None:
-        """Ping a connection; without a pong in time, drop it and those idle for longer."""
-
+        """Ping a connection; without a pong in time, take it and those idle for longer for lost."""
         pongs: list[Any] = []
         asked_at = time.monotonic()
         if slot.claim(asker):
             # In another thread, because ping() waits close_timeout where the peer begins to close.
+            # Where there can't be another, a connection is lent unasked, as without a pool.
             if not in_background(lambda: pongs.append(websocket.ping())) or wait_until(
                 lambda: not is_open(websocket) or (pongs and pongs[0].is_set()), PING_TIMEOUT
             ):

@@ -28,20 +28,13 @@ ReconnectDelays = Callable[[], Iterable[float]]
 
 def process_exception(exc: Exception) -> Exception | None:
     """
-    Tell whether a connection error is transient or fatal, as websockets does.
+    Return a fatal connection error, or :obj:`None` for a transient one, as websockets does.
 
-    Two rules are added. A certificate that can't be verified is an :exc:`OSError` to websockets,
-    hence transient, but won't get any better by connecting again. And a handshake that is cut short
-    is transient at every moment, and on every release. Before the request was sent, as by a proxy
-    whose backend is down, websockets raises :exc:`~websockets.exceptions.ConnectionClosed`, which
-    it takes for fatal. Afterwards it raises an :exc:`EOFError`, or an
-    :exc:`~websockets.exceptions.InvalidHandshake` from one: from 14.2 on, or with the shim on.
-
-    Args:
-        exc: What connecting raised.
-
-    Returns:
-        :obj:`None` to connect again, or the exception to raise.
+    With two more rules. A certificate that can't be verified, to websockets an :exc:`OSError` like
+    any other, won't get better. A handshake that is cut short is transient at every moment: before
+    the request was sent, as by a proxy whose backend is down, it's a ``ConnectionClosed``, which
+    websockets takes for fatal; afterwards an :exc:`EOFError`, or from 14.2 on, or with the shim on,
+    an ``InvalidHandshake`` from one.
 
     """
     if isinstance(exc, ssl.SSLCertVerificationError):
@@ -70,12 +63,11 @@ class reconnect:
     longer turn resets the delays, and is followed by the next one at once.
 
     Close the connection before you leave the loop. ``break``, ``return`` and exceptions leave a
-    generator behind, which closes it only when it is closed itself: at once on CPython, unless
-    something still refers to the generator; on PyPy whenever garbage is collected.
+    generator behind, which closes it when it is closed itself: at once on CPython, unless something
+    still refers to the generator; on PyPy whenever garbage is collected.
 
     Args:
-        uri: URI of the WebSocket server, or a function that returns it, which is called for each
-            attempt.
+        uri: URI of the WebSocket server, or a function that returns it for each attempt.
         process_exception: Returns :obj:`None` for an exception that is transient, an exception to
             raise for one that is fatal. By default, network errors, an HTTP 500, 502, 503 or 504
             and a handshake that is cut short are transient.
@@ -83,14 +75,13 @@ class reconnect:
             connection error is raised. By default, as in websockets, up to 5 seconds at random,
             then 3.1 seconds growing to 90, without an end.
         connect_kwargs: As for :func:`websockets.sync.client.connect`, but for ``sock``.
-            ``additional_headers`` may be a function, which is called for each attempt.
+            ``additional_headers`` may be a function that returns them for each attempt.
 
     Raises:
         ValueError: If an argument isn't what it has to be; for ``uri``, websockets' ``InvalidURI``.
         TypeError: If there is no such argument.
-        Exception: While iterating, what ``process_exception`` returned, or the latest connection
-            error when there are no more delays: what connecting raised, or the
-            :exc:`~websockets.exceptions.ConnectionClosed` that ended a turn which was too short.
+        Exception: While iterating, what ``process_exception`` returned, or without a delay left,
+            what the latest attempt raised, or the ``ConnectionClosed`` of a turn too short.
 
     """
 

@@ -140,7 +140,7 @@ class Slot:
 
 def connections_in(slots: Collection[Slot]) -> list[ClientConnection]:
     """Return the connections that are in slots."""
-    return [each for each in [slot.websocket for slot in tuple(slots)] if each is not None]
+    return [each for slot in tuple(slots) if (each := slot.websocket) is not None]
 
 
 def shut_down_all(slots: Collection[Slot]) -> None:
@@ -150,14 +150,7 @@ def shut_down_all(slots: Collection[Slot]) -> None:
 
 
 def empty(slots: Collection[Slot], timeout: float) -> None:
-    """
-    End the connections that are in slots, with closing handshakes where the peers answer.
-
-    Args:
-        slots: Slots with or without a connection.
-        timeout: Seconds for all closing handshakes together. Then the sockets are shut down.
-
-    """
+    """End the connections that are in slots; all closing handshakes together may take timeout."""
 
     def alive() -> list[ClientConnection]:
         return [websocket for websocket in websockets if not has_ended(websocket)]
@@ -168,7 +161,7 @@ def empty(slots: Collection[Slot], timeout: float) -> None:
     if sys.is_finalizing() or threading.current_thread() in readers:
         timeout = SEND_TIMEOUT
     try:
-        for websocket in websockets:
+        for websocket in alive():
             if not in_background(close, websocket, timeout + SEND_TIMEOUT):
                 close(websocket, 0)
         wait_until(lambda: not alive(), timeout)
