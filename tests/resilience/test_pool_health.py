@@ -262,6 +262,7 @@ def test_no_thread_can_be_started(echo_uri, ping_always, clock, monkeypatch, pre
                 assert websocket is fit
                 assert ask(websocket, "hello") == "hello"
         assert pool.get_stats()["connections_lost"] == 1
+        assert outdated.protocol.close_sent.code == 1000
         assert ends(outdated.recv_events_thread)
 
 

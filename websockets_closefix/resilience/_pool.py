@@ -264,6 +264,7 @@ class ConnectionPool:
     def _have_asked(self, slot: Slot, borrower: Borrower, deadline: float) -> None:
         """Leave a connection to a thread that pings it, and wait for that, if there's the time."""
         asker, websocket, time_left = Borrower(), slot.websocket, deadline - time.monotonic()
+        slot.claims.append(asker.place)
         slot.claims.leave(borrower.place)
         if not in_background(self._ask, slot, websocket, asker):
             self._ask(slot, websocket, asker)
@@ -273,16 +274,15 @@ class ConnectionPool:
         """Ping a connection; without a pong in time, take it and those idle for longer for lost."""
         pongs: list[Any] = []
         asked_at = time.monotonic()
-        if slot.claim(asker):
-            # In another thread, because ping() waits close_timeout where the peer begins to close.
-            # Where there can't be another, a connection is lent unasked, as without a pool.
-            if not in_background(lambda: pongs.append(websocket.ping())) or wait_until(
-                lambda: not is_open(websocket) or (pongs and pongs[0].is_set()), PING_TIMEOUT
-            ):
-                slot.trusted_until = asked_at + PING_TIMEOUT
-            else:
-                self._lost_since = max(self._lost_since, slot.idle_since)
-            self._free(slot, asker)
+        # In another thread, since ping() waits close_timeout where the peer has begun to close. If
+        # there can't be another, the connection is lent unasked, as without a pool.
+        if not in_background(lambda: pongs.append(websocket.ping())) or wait_until(
+            lambda: not is_open(websocket) or (pongs and pongs[0].is_set()), PING_TIMEOUT
+        ):
+            slot.trusted_until = asked_at + PING_TIMEOUT
+        else:
+            self._lost_since = max(self._lost_since, slot.idle_since)
+        self._free(slot, asker)
         asker.call()
 
     def _open(self, slot: Slot, deadline: float) -> Any:
