@@ -187,6 +187,16 @@ def test_those_with_little_time_find_out_together(echo_uri, set_constants):
         assert ends(second.recv_events_thread)
 
 
+def test_half_open_connection_is_ended_although_no_borrower_waits_for_it(echo_uri, impatient):
+    with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=1) as pool:
+        [websocket] = lend_in_turn(pool)
+        relay.swallowing.set()
+        with pytest.raises(PoolTimeout):
+            pool.connection(timeout=0.01).__enter__()
+        wait_for(pool, connections_lost=1, pool_size=0)
+        assert ends(websocket.recv_events_thread)
+
+
 def test_pong_that_came_long_ago_proves_nothing(echo_uri, ping_always, clock):
     with Relay(echo_uri) as relay, ConnectionPool(relay.uri, max_size=1) as pool:
         [websocket] = lend_in_turn(pool)

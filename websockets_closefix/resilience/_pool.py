@@ -271,7 +271,7 @@ class ConnectionPool:
         wait_until(lambda: asker.is_called, time_left / 2)  # the rest is for opening another one
 
     def _ask(self, slot: Slot, websocket: ClientConnection, asker: Borrower) -> None:
-        """Ping a connection; without a pong in time, take it and those idle for longer for lost."""
+        """Ping a connection; without a pong in time, drop it, and those idle for longer."""
         pongs: list[Any] = []
         asked_at = time.monotonic()
         # In another thread, since ping() waits close_timeout where the peer has begun to close. If
@@ -284,6 +284,7 @@ class ConnectionPool:
             self._lost_since = max(self._lost_since, slot.idle_since)
         self._free(slot, asker)
         asker.call()
+        self._drop()
 
     def _open(self, slot: Slot, deadline: float) -> Any:
         if (remaining := deadline - time.monotonic()) <= 0:
