@@ -264,7 +264,6 @@ class ConnectionPool:
     def _have_asked(self, slot: Slot, borrower: Borrower, deadline: float) -> None:
         """Leave a connection to a thread that pings it, and wait for that, if there's the time."""
         asker, websocket, time_left = Borrower(), slot.websocket, deadline - time.monotonic()
-        slot.claims.append(asker.place)
         slot.claims.leave(borrower.place)
         if not in_background(self._ask, slot, websocket, asker):
             self._ask(slot, websocket, asker)
@@ -274,6 +273,7 @@ class ConnectionPool:
         """Ping a connection; without a pong in time, drop it, and those idle for longer."""
         pongs: list[Any] = []
         asked_at = time.monotonic()
+        slot.claim(asker)  # if another borrower was faster, a ping does no harm
         # In another thread, since ping() waits close_timeout where the peer has begun to close. If
         # there can't be another, the connection is lent unasked, as without a pool.
         if not in_background(lambda: pongs.append(websocket.ping())) or wait_until(
