@@ -89,21 +89,18 @@ def send_close_frame(
     In a thread of its own: a signal handler that raises would leave the mutex locked.
 
     """
-    try:
+    with contextlib.suppress(OSError):  # the connection is broken
         websocket.socket.settimeout(SEND_TIMEOUT)  # for other threads that send, too
-        if not websocket.protocol_mutex.acquire(timeout=SEND_TIMEOUT):
-            return False
-        try:
-            if not is_open(websocket):
-                return False
-            send(code, reason)
-            websocket.send_data()
-        finally:
-            websocket.protocol_mutex.release()
-        websocket.socket.settimeout(None)  # for the reader thread, which waits for the answer
-    except OSError:  # the connection is broken
-        return False
-    return True
+        if websocket.protocol_mutex.acquire(timeout=SEND_TIMEOUT):
+            try:
+                if is_open(websocket):
+                    send(code, reason)
+                    websocket.send_data()
+                    websocket.socket.settimeout(None)  # for the reader thread, which waits
+                    return True
+            finally:
+                websocket.protocol_mutex.release()
+    return False
 
 
 def shut_down(sock: socket.socket) -> None:

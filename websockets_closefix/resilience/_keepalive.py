@@ -61,11 +61,7 @@ class keepalive:
     """
 
     def __init__(
-        self,
-        websocket: Connection,
-        *,
-        ping_interval: float = 20,
-        ping_timeout: float | None = 20,
+        self, websocket: Connection, *, ping_interval: float = 20, ping_timeout: float | None = 20
     ) -> None:
         if ping_timeout is not None:
             check_seconds("ping_timeout", ping_timeout, " or None")

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 from websockets.sync.client import ClientConnection
 
 from ._arguments import check_callable, check_connect_kwargs, check_uri
+from ._connection import has_ended
 from ._slot import LOGGER, Slot, empty, shut_down_all
 
 try:  # 17.1 and later
@@ -137,20 +138,14 @@ class reconnect:
             if error is None and lasted >= delay:
                 delays = None
                 continue
-            error = error or closing_error(websocket)
+            if error is None:
+                error = ConnectionClosedError(None, None)
+                if has_ended(websocket):  # else its reader thread couldn't be ended
+                    error = websocket.protocol.close_exc
             if following is None:
                 raise error
-            delay_left = max(0, following - lasted)
+            rest = max(0, following - lasted)
             [*_, reason] = traceback.format_exception_only(type(error), error)
-            self.logger.info(
-                "connect failed; reconnecting in %.1f seconds: %s", delay_left, reason.strip()
-            )
-            time.sleep(delay_left)
-
-
-def closing_error(websocket: ClientConnection) -> Exception:
-    """Return the exception that a connection which has ended raises."""
-    try:
-        return websocket.protocol.close_exc
-    except AssertionError:  # its reader thread couldn't be ended
-        return ConnectionClosedError(None, None)
+            message = "connect failed; reconnecting in %.1f seconds: %s"
+            self.logger.info(message, rest, reason.strip())
+            time.sleep(rest)

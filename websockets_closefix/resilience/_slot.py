@@ -80,10 +80,8 @@ class Line(list["weakref.ref[Borrower]"]):
 
     def call(self) -> None:
         """Wake the borrowers that have come to the front of the line."""
-        for place in reversed(self[: self._count]):
-            if (borrower := place()) is not None:
-                if borrower.is_called:  # and so are those before it, or are just being called
-                    break
+        for place in self[: self._count]:
+            if (borrower := place()) is not None and not borrower.is_called:
                 borrower.call()
 
     def borrowers(self) -> list[Borrower]:
