@@ -15,7 +15,7 @@ from websockets.frames import CloseCode
 from websockets.sync.connection import Connection
 
 from ._arguments import check_seconds
-from ._connection import POLL_INTERVAL, has_ended, is_reading, send_close_frame, shut_down
+from ._connection import has_ended, is_reading, send_close_frame, shut_down
 
 CHECK_INTERVAL = 0.5  # seconds at most between two looks whether the connection has ended
 
@@ -71,7 +71,7 @@ class keepalive:
         self._latency = 0.0
         self._user_timeout: int | None = None  # what the socket had before, in milliseconds
         self._pid: int | None = None  # of the process that has entered the block
-        self._stopped = threading.Event()
+        self._stopped = self._awaited = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keepalive", daemon=True)
 
     @property
@@ -104,6 +104,7 @@ class keepalive:
     def __exit__(self, *exc_info: object) -> None:
         try:
             self._stopped.set()
+            self._awaited.set()  # a pong, if one is waited for
             if self._thread.ident is not None:
                 self._thread.join(CHECK_INTERVAL)
         finally:
@@ -127,17 +128,21 @@ class keepalive:
 
     def _ping(self) -> None:
         """Send a ping and wait for the pong; fail the connection if it doesn't come in time."""
-        sent_at = expected_from = time.monotonic()
-        pong = self.websocket.ping()
-        while not (pong.wait(POLL_INTERVAL) or self._is_over()):
+        limit, sent_at = self.ping_timeout or self.ping_interval, time.monotonic()
+        pong = self._awaited = self.websocket.ping()
+        deadline = time.monotonic() + limit
+        while not self._is_over():
+            time_left = deadline - time.monotonic()
+            if pong.wait(max(0, min(time_left, CHECK_INTERVAL))):
+                if not self._stopped.is_set():
+                    self._latency = time.monotonic() - sent_at
+                break
             if not is_reading(self.websocket):  # a program that is slow to read
-                expected_from = time.monotonic()
-            elif time.monotonic() >= expected_from + (self.ping_timeout or self.ping_interval):
-                if self.ping_timeout is not None:
+                deadline = time.monotonic() + limit
+            elif time_left <= 0:
+                if self.ping_timeout is not None and not self._is_over():
                     fail(self.websocket)
-                return
-        if pong.is_set():
-            self._latency = time.monotonic() - sent_at
+                break
 
     def _wait_until_it_can_send(self) -> bool:
         """Wait for room in the send buffer and for other threads to finish sending."""
