@@ -295,7 +295,7 @@ def test_silent_peer_does_not_hold_up_the_end_of_the_block():
     with peer(stay_silent) as uri:
         websocket = open_connection(uri, **OFF)
         with keepalive(websocket, ping_interval=0.01, ping_timeout=20) as alive:
-            wait_until(lambda: pongs_awaited(websocket))
+            wait_until(lambda: any(pong._cond._waiters for pong in pongs_awaited(websocket)))
         assert not pinging()
         assert alive.latency == 0
         websocket.close_timeout = 0.05
