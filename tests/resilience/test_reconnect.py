@@ -528,6 +528,16 @@ def test_turn_ends_while_another_thread_is_blocked_in_send():
     assert waited == [True]
 
 
+@pytest.mark.timeout(30)
+def test_turn_ends_at_once_although_a_lock_stays_locked(echo_uri):
+    """As an interrupted send() may leave it."""
+    with contextlib.closing(iter(reconnect(echo_uri, close_timeout=300))) as connections:
+        websocket = next(connections)
+        websocket.protocol_mutex.acquire()
+    websocket.protocol_mutex.release()
+    assert ends(websocket.recv_events_thread)
+
+
 def test_turn_ends_with_messages_unread():
     """Which keep the reader thread from the close frame behind them."""
 

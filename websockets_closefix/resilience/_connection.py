@@ -111,11 +111,12 @@ def shut_down(sock: socket.socket) -> None:
         sock.close()
 
 
-def close(websocket: Connection, timeout: float) -> None:
+def close(websocket: Connection, timeout: float, given_up: list[Connection]) -> None:
     """Send a close frame, and drop what is unread: behind it, the peer's close frame isn't read."""
     deadline = time.monotonic() + timeout
     if not send_close_frame(websocket, websocket.protocol.send_close, CloseCode.NORMAL_CLOSURE):
         shut_down(websocket.socket)
+        given_up.append(websocket)
     while (remaining := deadline - time.monotonic()) > 0:
         try:
             websocket.recv_messages.get(remaining)

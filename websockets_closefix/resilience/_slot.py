@@ -22,6 +22,7 @@ from collections.abc import Collection
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
+from websockets.sync.connection import Connection
 
 from ._connection import SEND_TIMEOUT, close, has_ended, in_background, shut_down, wait_until
 
@@ -154,15 +155,16 @@ def empty(slots: Collection[Slot], timeout: float) -> None:
         return [websocket for websocket in websockets if not has_ended(websocket)]
 
     websockets = connections_in(slots)
+    given_up: list[Connection] = []
     readers = [websocket.recv_events_thread for websocket in websockets]
     # They run no more; or this is one of them, in which garbage is collected.
     if sys.is_finalizing() or threading.current_thread() in readers:
         timeout = SEND_TIMEOUT
     try:
         for websocket in alive():
-            if not in_background(close, websocket, timeout + SEND_TIMEOUT):
-                close(websocket, 0)
-        wait_until(lambda: not alive(), timeout)
+            if not in_background(close, websocket, timeout + SEND_TIMEOUT, given_up):
+                close(websocket, 0, given_up)
+        wait_until(lambda: all(websocket in given_up for websocket in alive()), timeout)
     finally:  # even if a signal handler raises
         shut_down_all(slots)
     wait_until(lambda: not alive(), SEND_TIMEOUT)
