@@ -152,7 +152,8 @@ def test_connection_whose_borrower_left_with_an_exception_is_discarded(echo_uri,
 
 
 def test_waiting_longer_than_the_timeout(echo_uri):
-    with ConnectionPool(echo_uri, max_size=1, timeout=0.05) as pool, pool.connection():
+    with ConnectionPool(echo_uri, max_size=1) as pool, pool.connection():
+        pool.timeout = 0.05
         with pytest.raises(PoolTimeout, match="none of 1 connections was returned in time"):
             pool.connection().__enter__()
         with pytest.raises(PoolTimeout):
