@@ -34,7 +34,7 @@ WITH_EACH_BUG = ["11.0.1", "13.0.1", "14.0", "15.0.1", NEWEST]
 OF_EACH_AGE = ["11.0.3", "13.0.1", "14.1", "15.0.1", NEWEST]
 
 # The tests wait more than they compute.
-PYTEST = ["pytest", "--numprocesses=4", "--quiet"]
+PYTEST = ["pytest", "--numprocesses=6", "--quiet", "--exhaustive"]
 
 # What CI runs, each within a few minutes on two cores; the others are for humans.
 nox.options.sessions = [

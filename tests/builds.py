@@ -132,7 +132,7 @@ def copy_build(folder, version, prologue=""):
     """Copy the installed websockets to ``folder``, under another version, with code before its."""
     source = Path(websockets.version.__file__).parent
     package = folder / "websockets"
-    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(source, package)
     (package / "version.py").write_text(f"version = {version!r}\n")
     connection = package / "sync" / "connection.py"
     # Imports from __future__ have to come first.

@@ -24,9 +24,16 @@ from .environments import environment, environment_of_the_session, run  # noqa: 
 
 ROOT = Path(__file__).parent.parent
 
+# Hundreds of processes import the package: they are to find its bytecode.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What ends takes milliseconds, but for a busy machine. Tests that show a hang shorten this.
 waiting.HANG = 10.0
+
+
+def pytest_addoption(parser):
+    parser.addoption("--exhaustive", action="store_true", help="interrupt the pool at every line")
 
 
 def pytest_collection_finish():
@@ -83,6 +90,15 @@ def count_descriptors():
 @pytest.fixture
 def without_shim():
     websockets_closefix.unapply()
+
+
+@pytest.fixture
+def switching():
+    """Have threads take turns in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture
@@ -145,6 +161,12 @@ not_under_wine = pytest.mark.skipif(
 )
 can_block_proactor = pytest.mark.skipif(
     is_wine(), reason="under Wine 8, the proactor takes whatever is sent: nothing is ever unsent"
+)
+reset_is_remembered = pytest.mark.skipif(
+    is_wine(), reason="under Wine 8, a recv() that comes after a reset meets the end of the stream"
+)
+closing_wakes_nobody = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows wakes a thread in recv() when its socket is closed"
 )
 needs_user_timeout = pytest.mark.skipif(
     not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs TCP_USER_TIMEOUT, which Linux has"

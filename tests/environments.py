@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 import websockets_closefix
+from websockets_closefix._cli import enable
 
 WINDOWS = os.name == "nt"
 VENDOR = Path(__file__).with_name("vendor.py")
@@ -62,6 +63,10 @@ class Environment(NamedTuple):
 
     def command(self, *arguments, **kwargs):
         return self.run("-m", "websockets_closefix", *arguments, **kwargs)
+
+    def enable(self):
+        """Switch the shim on, for tests that aren't about the command: that starts two Pythons."""
+        enable.put(self.site_packages, enable.FILES)
 
     def install(self, folders):
         """Make what is in these folders importable, and nothing else."""

@@ -21,7 +21,13 @@ from .conftest import ROOT, bugs_of_the_release, has_bug
 SHOWN_BY_THE_STORM = {"sync.close_race", "sync.early_wakeup", "sync.unread_message"}
 
 
-def test_storm_ends_every_connection_with_the_shim():
+@pytest.fixture
+def small(monkeypatch):
+    """A storm in which the close race shows five times, on average."""
+    monkeypatch.setattr(storm, "CONNECTIONS", 100)
+
+
+def test_storm_ends_every_connection_with_the_shim(small):
     switch_interval = sys.getswitchinterval()
     outcomes = storm.storm()
     assert 0 < len(outcomes) <= storm.CONNECTIONS  # fewer where its time limit comes first
@@ -32,16 +38,16 @@ def test_storm_ends_every_connection_with_the_shim():
 @pytest.mark.skipif(
     not SHOWN_BY_THE_STORM.isdisjoint(bugs_of_the_release()), reason="the storm shows its bugs"
 )
-def test_storm_shows_nothing_on_a_reference_without_the_shim(without_shim):
+def test_storm_shows_nothing_on_a_reference_without_the_shim(without_shim, small):
     assert not any(outcome.leaked for outcome in storm.storm())
 
 
 @has_bug("sync.close_race")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the race is too rare")
 @pytest.mark.timeout(120)
-def test_storm_shows_the_close_race_without_the_shim(without_shim):
-    """One storm shows some fifteen; by chance, it might be none."""
-    assert any(outcome.leaked for _ in range(10) for outcome in storm.storm())
+def test_storm_shows_the_close_race_without_the_shim(without_shim, small):
+    """By chance, it might not."""
+    assert any(outcome.leaked for _ in range(30) for outcome in storm.storm())
 
 
 @pytest.mark.parametrize("method", ["recv", "send"])

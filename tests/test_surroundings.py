@@ -103,7 +103,7 @@ def test_zipped_application(tmp_path):
     assert lines == [CURED, "zipimporter True", "1"]
 
 
-def test_switched_on_and_off_by_many_threads_while_connections_die():
+def test_switched_on_and_off_by_many_threads_while_connections_die(switching):
     """Whatever the switch says at that moment: nothing hangs, and the last word holds."""
     dying = threading.Event()
 
@@ -115,10 +115,10 @@ def test_switched_on_and_off_by_many_threads_while_connections_die():
         websocket = open_connection(uri, close_timeout=0.005)
         return observe(websocket, websocket.close)
 
-    with ThreadPoolExecutor(16) as pool, peer(stay_silent) as uri:
-        hammers = [pool.submit(hammer, number) for number in range(16)]
+    with ThreadPoolExecutor(4) as pool, peer(stay_silent) as uri:
+        hammers = [pool.submit(hammer, number) for number in range(4)]
         try:
-            outcomes = [die(uri) for _ in range(50)]
+            outcomes = [die(uri) for _ in range(25)]
         finally:
             dying.set()
         for each in hammers:

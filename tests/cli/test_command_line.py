@@ -63,12 +63,12 @@ def test_what_is_refused_is_said_in_one_line(capsys, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_a_standard_output_that_is_closed(environment):
-    environment.command("enable")
+    environment.enable()
     run(["sh", "-c", f"{environment.python} -m websockets_closefix status >&-"])
 
 
 def test_a_standard_output_that_is_ascii(environment):
-    environment.command("enable")
+    environment.enable()
     result = environment.command("status", PYTHONIOENCODING="ascii", PYTHONPATH="/für")
     assert "PYTHONPATH=/f\\xfcr\n" in result.stdout
     assert result.stderr == ""

@@ -61,7 +61,7 @@ def test_where_nothing_has_to_be_fixed(environment, tmp_path):
 
 
 def test_both_are_idempotent(environment):
-    environment.command("enable")
+    environment.enable()
     before = [(environment.site_packages / name).stat().st_mtime_ns for name in NAMES]
     lines = environment.command("enable").stdout.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["found", "found", "found"]
@@ -213,7 +213,7 @@ def test_files_are_readable_whatever_the_umask(environment):
     paths = [environment.site_packages / name for name in NAMES]
     before = os.umask(0o077)
     try:
-        environment.command("enable")
+        environment.enable()
     finally:
         os.umask(before)
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o644}
@@ -236,14 +236,14 @@ def test_without_the_site_module(environment):
 
 
 def test_uninstalling_without_disabling(environment):
-    environment.command("enable")
+    environment.enable()
     environment.install([])
     result = environment.run("-c", "print('started')")
     assert (result.stdout, result.stderr) == ("started\n", "")
 
 
 def test_a_package_that_cannot_be_read(environment, tmp_path):
-    environment.command("enable")
+    environment.enable()
     (tmp_path / "websockets_closefix.py").write_text("raise PermissionError(13, 'not for you')")
     environment.install([tmp_path])
     result = environment.run("-c", "print('started')")
@@ -252,7 +252,7 @@ def test_a_package_that_cannot_be_read(environment, tmp_path):
 
 def test_module_of_the_start_file_imports_the_package_or_does_nothing(environment):
     """On any Python: what 3.15 resolves and calls."""
-    environment.command("enable")
+    environment.enable()
     (environment.site_packages / PTH).unlink()
     (environment.site_packages / START).unlink()
     program = f"import pkgutil; pkgutil.resolve_name({start_entry()!r})()\n{IS_COVERED}"
@@ -268,7 +268,7 @@ def test_module_of_the_start_file_looks_in_folders_that_are_not_on_the_path_yet(
     environment, tmp_path
 ):
     """As those of the system, when the user's files are read."""
-    environment.command("enable")
+    environment.enable()
     environment.install([])
     folder = link(tmp_path / "system", "websockets_closefix")
     program = (

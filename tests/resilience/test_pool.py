@@ -311,7 +311,8 @@ def test_closing_ends_those_that_are_idle_before_it_waits_for_borrowers(echo_uri
         assert not closing.done()
 
 
-def test_closing_cuts_connections_whose_peer_never_answers():
+def test_closing_cuts_connections_whose_peer_never_answers(set_constants):
+    set_constants(CLOSE_TIMEOUT=0.1)
     with peer(stay_silent) as uri:
         pool = ConnectionPool(uri)
         with pool.connection() as websocket:
@@ -340,7 +341,7 @@ def test_closed_while_connecting(echo_uri):
 
 
 def test_every_request_is_answered_with_stamina_although_connections_are_reset():
-    """16 threads, 4 connections, 5,000 requests; one request in 20 meets a reset."""
+    """16 threads, 4 connections, 1,000 requests; one request in 20 meets a reset."""
 
     def reset_every_twentieth(websocket):
         for number, message in enumerate(websocket, 1):
@@ -364,7 +365,7 @@ def test_every_request_is_answered_with_stamina_although_connections_are_reset()
                 with guard:
                     in_use.discard(websocket)
 
-    questions = [f"question {number}" for number in range(5000)]
+    questions = [f"question {number}" for number in range(1000)]
     with contextlib.ExitStack() as stack:
         stack.enter_context(stamina.set_testing(True, attempts=50))
         uri = stack.enter_context(serving(reset_every_twentieth))
@@ -374,5 +375,5 @@ def test_every_request_is_answered_with_stamina_although_connections_are_reset()
     stats = pool.get_stats()
     assert answers == questions
     assert shared == []
-    assert stats["returns_bad"] >= 200
+    assert stats["returns_bad"] >= 40
     assert (stats["pool_size"], stats["pool_available"], stats["requests_waiting"]) == (0, 0, 0)

@@ -13,6 +13,7 @@ from websockets_closefix._repro.asyncio._ends import opened
 from websockets_closefix._repro.asyncio._peers import holding_open
 from websockets_closefix._repro.peers import messages
 
+from ...conftest import can_block_proactor
 from .running import in_loop
 
 sides = pytest.mark.parametrize("side", ["client", "server"])
@@ -45,6 +46,7 @@ async def test_messages_that_arrive_after_the_deadline_are_no_error_of_the_loop_
         assert time.monotonic() - began < 5
 
 
+@can_block_proactor
 @sides
 @in_loop
 async def test_keepalive_ends_a_connection_with_data_unsent(side):

@@ -179,6 +179,7 @@ def test_tls_server(done):
     assert outcome.reader is None
 
 
+@not_under_wine
 @either_side
 def test_reader_thread_that_answers_pings(side, done):
     def flood(sock):

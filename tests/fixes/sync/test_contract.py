@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import socket
+import sys
 import threading
 from types import FunctionType
 
@@ -26,7 +27,7 @@ from websockets_closefix._repro.sync import observing
 from websockets_closefix._repro.sync.ends import opened
 from websockets_closefix._repro.sync.observing import observe
 
-from ...conftest import bugs_of_the_release, installed_release, marks_of
+from ...conftest import bugs_of_the_release, installed_release, is_wine, marks_of
 
 RELEASE = _detect.release(installed_release())
 FIXES = {fix.name: fix for fix in fixes_of("websockets.sync")}
@@ -56,6 +57,8 @@ def test_leaks_or_hangs_without_the_shim(scenario, side, without_shim, monkeypat
         pytest.skip("this release doesn't have the bug")
     if scenario.bug == "sync.early_wakeup" and "sync.unread_message" in bugs_of_the_release():
         pytest.skip("close_socket() doesn't wake recv() here: see test_early_wakeup.py")
+    if scenario.bug == "sync.socket_shutdown" and sys.platform == "win32":
+        pytest.skip("Windows wakes a thread in recv() when its socket is closed")
     monkeypatch.setattr(waiting, "HANG", 1.0)
     outcome = scenario.end_connection(side)
     assert outcome.leaked
@@ -64,6 +67,8 @@ def test_leaks_or_hangs_without_the_shim(scenario, side, without_shim, monkeypat
 
 @every_scenario
 def test_ends_properly_with_the_shim(scenario, side):
+    if scenario.bug == "sync.unread_message" and RELEASE >= (17, 0) and is_wine():
+        pytest.skip("under Wine 8, a recv() that comes after a reset meets the end of the stream")
     outcome = scenario.end_connection(side)
     assert outcome.reader is None
     assert type(outcome.caller) is (scenario.with_fix or type(None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 
@@ -15,7 +16,7 @@ from websockets_closefix._repro.sync.ends import open_connection
 from websockets_closefix._repro.sync.observing import Caller, has_ended
 from websockets_closefix._repro.waiting import wait_until
 
-from ...conftest import bugs_of_the_release, has_bug, installed_release
+from ...conftest import bugs_of_the_release, has_bug, installed_release, posix
 
 has_fix = has_bug("sync.server_shutdown")
 has_fix_or_is_reference = pytest.mark.skipif(
@@ -109,6 +110,7 @@ def signalled(python, **parts):
     return sorted(python(SIGNALLED.format(**parts)).stdout.splitlines())
 
 
+@posix
 @has_fix
 @pytest.mark.parametrize("serve", [SERVE, SERVE_WITH], ids=["bare", "with"])
 def test_signal_without_connections(python, serve):
@@ -116,6 +118,7 @@ def test_signal_without_connections(python, serve):
     assert signalled(python, target=wait, serve=serve) == ["served", "shut down"]
 
 
+@posix
 @has_fix
 @pytest.mark.parametrize("serve", [SERVE, SERVE_WITH], ids=["bare", "with"])
 def test_signal_with_connections_closes_them(python, serve):
@@ -124,6 +127,8 @@ def test_signal_with_connections_closes_them(python, serve):
     assert lines == ["client 1001", "handler 1001", "served", "shut down"]
 
 
+@posix
+@posix
 @has_fix
 @pytest.mark.parametrize("serve", [SERVE, SERVE_WITH], ids=["bare", "with"])
 def test_second_signal(python, serve):
@@ -131,12 +136,14 @@ def test_second_signal(python, serve):
     assert {"client 1001", "handler 1001", "served", "shut down"} == set(lines)
 
 
+@posix
 @has_fix
 def test_signal_that_leaves_connections_open(python):
     lines = signalled(python, arguments="close_connections=False")
     assert lines == ["client 1000", "handler 1000", "served", "shut down", "still open OPEN"]
 
 
+@posix
 @has_fix
 def test_signal_passes_code_and_reason_on(python):
     lines = signalled(python, arguments="code=4000, reason='bye'")
@@ -169,6 +176,7 @@ except KeyboardInterrupt:
 """
 
 
+@posix
 @has_fix
 def test_signal_while_the_server_is_being_shut_down(python):
     """Ctrl-C has the with statement wait, in shutdown(), for a client that asks for nothing."""
@@ -327,6 +335,9 @@ def test_server_that_was_created_before_apply(without_shim):
         assert close_code(client) in (1000, 1001)
 
 
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="serve_forever() raises, held until its socket is closed"
+)
 @has_fix
 def test_client_that_comes_when_it_is_too_late_is_turned_away():
     """serve_forever() is held between accept() and the handler's thread for longer than we wait."""

@@ -15,7 +15,7 @@ from websockets_closefix._repro.sync.observing import observe
 from websockets_closefix._repro.sync.unread import send_close_frame
 from websockets_closefix._repro.waiting import wait_until
 
-from ...conftest import has_bug, installed_release
+from ...conftest import has_bug, installed_release, reset_is_remembered
 
 # The reference is every later release.
 pytestmark = pytest.mark.skipif(
@@ -107,6 +107,7 @@ def test_thread_that_waits_is_woken():
     assert [type(exc) for exc in raised] == [ConnectionClosedError]
 
 
+@reset_is_remembered
 def test_reset():
     def behave(sock):
         sock.sendall(messages(COUNT, mask=False))

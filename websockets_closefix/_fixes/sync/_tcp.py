@@ -19,9 +19,11 @@ def shut_down_tcp(sock: Any) -> None:
 
     """
     with contextlib.suppress(OSError):  # it is closed already
-        tcp(sock).shutdown(socket.SHUT_RDWR)
-    if sys.platform == "win32":
-        tcp(sock).close()
+        try:
+            tcp(sock).shutdown(socket.SHUT_RDWR)
+        finally:
+            if sys.platform == "win32":
+                tcp(sock).close()
 
 
 def wait_for_data(sock: Any) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection
@@ -31,7 +31,9 @@ class TurnedAway(Outcome):
         return not documented or self.reader is not None
 
 
-def connect_in_vain(uri: str, **connect_kwargs: Any) -> TurnedAway:
+def connect_in_vain(
+    uri: str, free: Callable[[Any], None] = free, **connect_kwargs: Any
+) -> TurnedAway:
     """Connect, and free what hangs."""
     connections: list[Any] = []
 

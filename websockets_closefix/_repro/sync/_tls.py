@@ -13,14 +13,14 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
-from .. import waiting
 from ..peers import shake_hands, shut_down_and_close
 from ..waiting import PATIENCE
+from .observing import free
 
 Act = Callable[..., Any]
 
-A_LITTLE = 0.3
-"""Seconds more than it takes to say that a thread hangs."""
+POLL_INTERVAL = 0.1
+"""Seconds between two looks at whether a silence is over."""
 
 
 def context(purpose: int) -> ssl.SSLContext:
@@ -76,8 +76,20 @@ class TLSEnd:
         self.sock.sendall(record[: len(record) // 2])
 
 
+class Silence:
+    """A peer's, in which a thread may hang in a socket that is closed: only the peer frees it."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    def free(self, websocket: Any) -> None:
+        """Free a connection, and have the peer leave."""
+        self.over.set()
+        free(websocket)
+
+
 @contextlib.contextmanager
-def peer_that_stops(*, answer: bool) -> Iterator[tuple[str, threading.Event]]:
+def peer_that_stops(*, answer: bool) -> Iterator[tuple[str, Silence]]:
     """
     Run a WebSocket server that goes silent half-way through a record.
 
@@ -85,10 +97,10 @@ def peer_that_stops(*, answer: bool) -> Iterator[tuple[str, threading.Event]]:
         answer: Whether it completes the opening handshake before that.
 
     Yields:
-        Its URI, and what is set when it has gone silent.
+        Its URI, and its silence.
 
     """
-    stopped = threading.Event()
+    silence = Silence()
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -101,21 +113,22 @@ def peer_that_stops(*, answer: bool) -> Iterator[tuple[str, threading.Event]]:
                     shake_hands(end)
                 else:
                     end.recv(65536)
-                go_silent(end, stopped, mask=False)
+                go_silent(end, silence, mask=False)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield f"wss://127.0.0.1:{listener.getsockname()[1]}", stopped
+        yield f"wss://127.0.0.1:{listener.getsockname()[1]}", silence
     finally:
+        silence.over.set()
         shut_down_and_close(listener)
         thread.join(PATIENCE)
 
 
 @contextlib.contextmanager
-def client_that_stops(uri: str) -> Iterator[None]:
+def client_that_stops(uri: str) -> Iterator[Silence]:
     """Open a connection, and go silent half-way through a record."""
-    wsuri = parse_uri(uri)
+    wsuri, silence = parse_uri(uri), Silence()
     with socket.create_connection((wsuri.host, wsuri.port), timeout=PATIENCE) as sock:
         end = TLSEnd(sock, ssl.PROTOCOL_TLS_CLIENT)
         protocol = ClientProtocol(wsuri)
@@ -125,28 +138,25 @@ def client_that_stops(uri: str) -> Iterator[None]:
         while not protocol.events_received():
             protocol.receive_data(end.recv(65536))
         thread = threading.Thread(
-            target=go_silent, args=(end, threading.Event()), kwargs={"mask": True}, daemon=True
+            target=go_silent, args=(end, silence), kwargs={"mask": True}, daemon=True
         )
         thread.start()
         try:
-            yield
+            yield silence
         finally:
+            silence.over.set()
             thread.join(PATIENCE)
 
 
-def go_silent(end: TLSEnd, stopped: threading.Event, *, mask: bool) -> None:
-    """
-    Send half a record, then nothing until the other end shuts its socket down.
-
-    A thread that hangs in a socket that has been closed can be freed from here alone.
-
-    """
+def go_silent(end: TLSEnd, silence: Silence, *, mask: bool) -> None:
+    """Send half a record, then nothing until the other end shuts its socket down, or is freed."""
     end.send_half(TEXT.serialize(mask=mask))
-    stopped.set()
-    end.sock.settimeout(waiting.HANG + A_LITTLE)
-    with contextlib.suppress(OSError):
-        while end.sock.recv(65536):
-            pass
+    end.sock.settimeout(POLL_INTERVAL)
+    with contextlib.suppress(ConnectionError):
+        while not silence.over.is_set():
+            with contextlib.suppress(socket.timeout):
+                if not end.sock.recv(65536):
+                    break
     shut_down_and_close(end.sock)
 
 

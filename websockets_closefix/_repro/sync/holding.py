@@ -48,7 +48,7 @@ class HoldingSocket(socket.socket):
     def shutdown(self, how: int) -> None:
         """Shut down, which wakes a thread that is blocked in ``recv()``, then wait."""
         super().shutdown(how)
-        if sys.platform == "win32":
+        if sys.platform == "win32" and how == socket.SHUT_RDWR:
             self.close()  # nothing less wakes it there for sure
         if self.shutdown_waits_for is not None:
             self.shutdown_waits_for.wait(HOLD)

@@ -29,9 +29,34 @@ class Caller(threading.Thread):
             self.raised = exc
 
 
-def observe(websocket: Any, *acts: Callable[[], object]) -> Outcome:
+def free(websocket: Any) -> None:
+    """Close a connection by force, whatever its reader thread waits for."""
+    with contextlib.suppress(OSError):
+        # From 17.0 on, select() doesn't notice that a socket is closed without this.
+        websocket.socket.shutdown(socket.SHUT_RDWR)
+    if is_waiting_for_recv(websocket):
+        messages = websocket.recv_messages
+        messages.close()
+        with messages.mutex:
+            if getattr(messages, "paused", False):
+                messages.paused = False
+                messages.resume()
+    websocket.recv_events_thread.join(PATIENCE)
+    websocket.socket.close()
+
+
+def observe(
+    websocket: Any,
+    *acts: Callable[[], object],
+    free: Callable[[Any], None] = free,
+) -> Outcome:
     """
     Call each of ``acts`` in a thread, then close the connection by force if it is still open.
+
+    Args:
+        websocket: The connection.
+        acts: What its threads do.
+        free: What frees threads that hang in it.
 
     Returns:
         The worst of what they raised, and what the reader thread raised until it ended.
@@ -60,22 +85,6 @@ def has_ended(thread: threading.Thread, timeout: float | None = None) -> bool:
     """Wait for a thread to end, for HANG seconds by default, and tell whether it has."""
     thread.join(waiting.HANG if timeout is None else timeout)
     return not thread.is_alive()
-
-
-def free(websocket: Any) -> None:
-    """Close a connection by force, whatever its reader thread waits for."""
-    with contextlib.suppress(OSError):
-        # From 17.0 on, select() doesn't notice that a socket is closed without this.
-        websocket.socket.shutdown(socket.SHUT_RDWR)
-    if is_waiting_for_recv(websocket):
-        messages = websocket.recv_messages
-        messages.close()
-        with messages.mutex:
-            if getattr(messages, "paused", False):
-                messages.paused = False
-                messages.resume()
-    websocket.recv_events_thread.join(PATIENCE)
-    websocket.socket.close()
 
 
 def is_waiting_for_recv(websocket: Any) -> bool:
