@@ -360,8 +360,8 @@ def test_program_that_is_slow_to_read_has_no_dead_peer(set_constants):
     with serving(send_many, **OFF) as uri:
         websocket = open_connection(uri, **OFF)
         wait_until(lambda: is_paused(websocket))
-        with keepalive(websocket, ping_interval=0.05, ping_timeout=0.05) as alive:
-            threading.Event().wait(0.5)  # many times as long
+        with keepalive(websocket, ping_interval=0.05, ping_timeout=0.2) as alive:
+            threading.Event().wait(0.8)  # much longer
             assert pongs_awaited(websocket) == []
             assert [websocket.recv(timeout=5) for _ in range(40)] == list(map(str, range(40)))
             wait_until(lambda: alive.latency > 0)

@@ -137,7 +137,7 @@ class keepalive:
                 if not self._stopped.is_set():
                     self._latency = time.monotonic() - sent_at
                 break
-            if not is_reading(self.websocket):  # a program that is slow to read
+            if not is_reading(self.websocket):
                 deadline = time.monotonic() + limit
             elif time_left <= 0:
                 if self.ping_timeout is not None and not self._is_over():
@@ -160,6 +160,8 @@ class keepalive:
         deadline = time.monotonic() + seconds
         while not self._is_over() and (remaining := deadline - time.monotonic()) > 0:
             self._stopped.wait(min(remaining, CHECK_INTERVAL))
+            if not is_reading(self.websocket):  # a program that is slow to read
+                deadline = time.monotonic() + seconds
         return not self._is_over()
 
     def _is_over(self) -> bool:
