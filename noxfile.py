@@ -194,10 +194,11 @@ def schedules(session: nox.Session, websockets: str) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure what the shim costs, some fifteen minutes; timings are no tests."""
-    session.install(".[test]", "pyperf")
+    """Measure what the shim costs, and a pool, some fifteen minutes; timings are no tests."""
+    session.install(".[test]", "psycopg[binary]", "psycopg_pool", "pyperf")
     folder = put_releases(session, [*OF_EACH_AGE, "13.1"])
     session.run("python", "-m", "tests.benchmarks", "--releases", folder, *session.posargs)
+    session.run("python", "-m", "tests.benchmarks.pool", *session.posargs)
 
 
 def explore_schedules(session: nox.Session, websockets: str, *arguments: str) -> None:

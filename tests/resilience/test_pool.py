@@ -152,7 +152,8 @@ def test_connection_whose_borrower_left_with_an_exception_is_discarded(echo_uri,
 
 
 def test_waiting_longer_than_the_timeout(echo_uri):
-    with ConnectionPool(echo_uri, max_size=1, timeout=0.05) as pool, pool.connection():
+    with ConnectionPool(echo_uri, max_size=1) as pool, pool.connection():
+        pool.timeout = 0.05
         with pytest.raises(PoolTimeout, match="none of 1 connections was returned in time"):
             pool.connection().__enter__()
         with pytest.raises(PoolTimeout):
@@ -305,7 +306,7 @@ def test_closing_ends_those_that_are_idle_before_it_waits_for_borrowers(echo_uri
         with pool.connection() as idle:
             pass
         closing = executor.submit(pool.close, timeout=5)
-        idle.recv_events_thread.join(4)
+        wait_until(lambda: idle.protocol.state is State.CLOSED, timeout=4)
         assert idle.protocol.close_code == 1000
         assert not closing.done()
 

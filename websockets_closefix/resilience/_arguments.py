@@ -5,17 +5,12 @@ from __future__ import annotations
 import inspect
 import socket
 from collections.abc import Iterable
-from typing import Any, Callable, TypeVar
+from typing import Any
 
 import websockets.exceptions
 from websockets.sync.client import connect
 from websockets.uri import parse_uri
 from websockets.version import version
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-# What connect() takes without naming it.
-UNNAMED = {"path", "ssl_context", "unix"}
 
 
 class InvalidURI(websockets.exceptions.InvalidURI, ValueError):
@@ -35,10 +30,9 @@ def check_uri(uri: str) -> str:
 
 def check_connect_kwargs(caller: str, names: Iterable[str]) -> None:
     """Refuse what ``connect()`` would refuse only later, or would accept only once."""
-    known = UNNAMED.union(
-        inspect.signature(connect).parameters,
-        inspect.signature(socket.create_connection).parameters,
-    )
+    known = {"path", "ssl_context", "unix"}  # connect() takes these without naming them
+    for function in (connect, socket.create_connection):
+        known.update(inspect.signature(function).parameters)
     for name in names:
         if name == "sock":
             raise ValueError(f"sock belongs to a single connection: let {caller} open its own")
@@ -49,7 +43,7 @@ def check_connect_kwargs(caller: str, names: Iterable[str]) -> None:
             )
 
 
-def check_callable(name: str, value: F) -> F:
+def check_callable(name: str, value: Any) -> Any:
     """Return a function; refuse anything else."""
     if not callable(value):
         raise ValueError(f"{name} must be callable, not {value!r}")
@@ -60,16 +54,4 @@ def check_seconds(name: str, value: float, alternative: str = "") -> float:
     """Return a positive number of seconds; refuse anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise ValueError(f"{name} must be a positive number of seconds{alternative}, not {value!r}")
-    return value
-
-
-def check_seconds_or_none(name: str, value: float | None) -> float | None:
-    """Return a positive number of seconds, or :obj:`None`; refuse anything else."""
-    return None if value is None else check_seconds(name, value, " or None")
-
-
-def check_count(name: str, value: int, *, at_least: int) -> int:
-    """Return a whole number of at least ``at_least``; refuse anything else."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ValueError(f"{name} must be a whole number of at least {at_least}, not {value!r}")
     return value

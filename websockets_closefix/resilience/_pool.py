@@ -12,55 +12,28 @@ from typing import Any, Callable
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from ._arguments import (
-    check_callable,
-    check_connect_kwargs,
-    check_count,
-    check_seconds,
-    check_uri,
-)
+from ._arguments import check_callable, check_connect_kwargs, check_seconds, check_uri
 from ._connection import (
     POLL_INTERVAL,
     SEND_TIMEOUT,
     in_background,
     is_at_rest,
     is_open,
-    shut_down_after,
+    shut_down,
     wait_until,
 )
-from ._slot import NEVER, Borrower, Line, Ping, Slot, connections_in, empty, shut_down_all
+from ._slot import NEVER, Borrower, Line, Slot, connections_in, empty, shut_down_all
 
-CLOSE_TIMEOUT = 1.0
-"""Seconds for the closing handshakes of connections that aren't lent any more."""
+# Seconds.
+CLOSE_TIMEOUT = 1.0  # for the closing handshakes of connections that aren't lent any more
+PING_AFTER = 1.0  # after which an idle connection has to answer a ping before it's lent
+PING_TIMEOUT = 2.0  # for that answer
+MUTEX_TIMEOUT = 1.0  # for other threads to finish what they do with a connection that is returned
+SWEEP_INTERVAL = 1.0  # at least between two looks at all connections, in use or not
+RECHECK_INTERVAL = 0.5  # after which a borrower that wasn't called checks whether it's its turn
 
-PING_AFTER = 1.0
-"""Seconds after which an idle connection has to answer a ping before it is lent."""
-
-PING_TIMEOUT = 2.0
-"""Seconds for that answer."""
-
-MUTEX_TIMEOUT = 1.0
-"""Seconds for other threads to finish what they do with a connection that is returned."""
-
-SWEEP_INTERVAL = 1.0
-"""Minimum interval in seconds between two looks at all connections, in use or not."""
-
-RECHECK_INTERVAL = 0.5
-"""Seconds after which a borrower that wasn't called checks whether it should have been."""
-
-ONE_DAY = 86400.0
-"""Seconds for connecting without an ``open_timeout``; a socket can't have an infinite number."""
-
-COUNTS = (
-    "requests_num",
-    "requests_queued",
-    "requests_wait_ms",
-    "requests_errors",
-    "returns_bad",
-    "connections_num",
-    "connections_errors",
-    "connections_lost",
-)
+REQUESTS = ("requests_num", "requests_queued", "requests_wait_ms", "requests_errors")
+CONNECTIONS = ("returns_bad", "connections_num", "connections_errors", "connections_lost")
 
 
 class PoolTimeout(TimeoutError):
@@ -82,16 +55,10 @@ class ConnectionPool:
                 websocket.send("question")
                 answer = websocket.recv()
 
-    A connection is lent again if its borrower left without an exception. It's closed instead if
-    it's broken, too old, or has unread messages. One that has been idle for a second has to answer
-    a ping first, because a half-open connection looks open.
-
-    An answer that is still on its way when a connection is returned reaches the next borrower: put
-    an id into each request, and compare it.
-
-    A pool has no thread of its own, except while a connection is pinged, set up or ended: what is
-    too old or dead is dropped when the pool is used. In a forked process it starts empty, and
-    leaves the connections of the parent alone.
+    A connection is lent again if its borrower left without an exception, unless it's broken, too
+    old, or has unread messages. One that has been idle for a second has to answer a ping first. An
+    answer that is still on its way when a connection is returned reaches the next borrower: put an
+    id into each request, and compare it. In a forked process a pool starts empty.
 
     Args:
         uri: URI of the WebSocket server.
@@ -101,10 +68,10 @@ class ConnectionPool:
         max_lifetime: Seconds after which a connection isn't lent any more. It defaults to 3600.
         max_message_size: Bytes of an incoming message at most, or :obj:`None`: what ``max_size``
             is to :func:`~websockets.sync.client.connect`. It defaults to 1 MiB.
-        configure: Called once with each new connection before it is lent, for instance to sign
-            in. If it raises, or takes longer than the borrower has, the connection is closed.
+        configure: Called with each new connection before it is lent. If it raises, or takes longer
+            than the borrower has, the connection is closed.
         connect_kwargs: As for :func:`~websockets.sync.client.connect`, but for ``sock``.
-            ``additional_headers`` may be a function, which is called for each new connection.
+            ``additional_headers`` may be a function that returns them for each connection.
 
     Raises:
         ValueError: If an argument is out of its range, or ``uri`` isn't a WebSocket URI.
@@ -124,21 +91,23 @@ class ConnectionPool:
         configure: Callable[[ClientConnection], object] | None = None,
         **connect_kwargs: Any,
     ) -> None:
+        if not isinstance(max_size, int) or max_size < 1:
+            raise ValueError(f"max_size must be a whole number of at least 1, not {max_size!r}")
+        check_connect_kwargs("ConnectionPool", connect_kwargs)
         self.uri: str = check_uri(uri)
-        self.max_size: int = check_count("max_size", max_size, at_least=1)
+        self.max_size: int = max_size
         self.timeout: float = check_seconds("timeout", timeout)
         self.max_idle: float = check_seconds("max_idle", max_idle)
         self.max_lifetime: float = check_seconds("max_lifetime", max_lifetime)
         self.configure: Callable[[ClientConnection], object] | None = (
             None if configure is None else check_callable("configure", configure)
         )
-        check_connect_kwargs("ConnectionPool", connect_kwargs)
         self._connect_kwargs: dict[str, Any] = {**connect_kwargs, "max_size": max_message_size}
         self._closed = False
         self._slots: dict[int, Slot] = {}  # by number, so that setdefault() never adds too many
         self._start_empty()
         # A pool that is no longer referenced leaves no connection open.
-        weakref.finalize(self, shut_down_values, self._slots).atexit = False
+        weakref.finalize(self, shut_down_all, self._slots.values()).atexit = False
         pools.add(self)
 
     def _start_empty(self) -> None:
@@ -147,10 +116,9 @@ class ConnectionPool:
         # Where borrowers look for a slot. One that is missing here, or isn't free, costs only time.
         self._idle: dict[Slot, None] = {}
         self._empty: dict[Slot, None] = {}
-        self._pinged: dict[Slot, None] = {}
-        self._swept_at = time.monotonic()
+        self._next_sweep = time.monotonic() + SWEEP_INTERVAL
         self._lost_since = NEVER  # what has been idle for longer is taken for lost
-        self._counts = dict.fromkeys(COUNTS, 0)
+        self._counts = dict.fromkeys(REQUESTS + CONNECTIONS, 0)
 
     def __enter__(self) -> ConnectionPool:
         return self
@@ -169,16 +137,18 @@ class ConnectionPool:
         Raises:
             PoolTimeout: If no connection can be had in time.
             PoolClosed: If the pool is closed, before or meanwhile.
-            Exception: What :func:`~websockets.sync.client.connect` or ``configure`` raises, if
-                there is room for a new connection and it can't be opened.
+            Exception: What ``connect()`` or ``configure`` raises, if it's time for a new one.
 
         """
         borrower = Borrower()
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         try:
             try:
-                yield self._serve(borrower, deadline)
-                borrower.has_finished = True
+                websocket = self._serve(borrower, deadline)
+                yield websocket
+                # It may be the reader thread's for a moment, or left locked by an interruption.
+                mutex = websocket.protocol_mutex
+                borrower.has_finished = wait_until(lambda: not mutex.locked(), MUTEX_TIMEOUT)
             finally:
                 self._take_back(borrower)
         finally:
@@ -186,14 +156,11 @@ class ConnectionPool:
 
     def close(self, timeout: float = 5) -> None:
         """
-        Close all connections; closing a closed pool does nothing.
-
-        Threads that wait for a connection get :exc:`PoolClosed`. Those that have one may finish;
-        after ``timeout``, their connections are cut.
+        Close all connections; threads that wait for one get :exc:`PoolClosed`.
 
         Args:
-            timeout: Seconds to wait for borrowers. It defaults to 5. Peers that don't answer a
-                close frame may take a few more.
+            timeout: Seconds after which the connections of those that have one are cut. It defaults
+                to 5. Peers that don't answer a close frame may take a few more.
 
         """
         deadline = time.monotonic() + timeout
@@ -203,7 +170,12 @@ class ConnectionPool:
         self._end_unborrowed()
         wait_until(lambda: not self._line.borrowers(), deadline - time.monotonic())
         self._end_unborrowed()
-        shut_down_all(filter(None, [borrower.slot for borrower in self._line.borrowers()]))
+        shut_down_all(self._slots.values())
+
+    def _end_unborrowed(self) -> None:
+        borrowers = set(self._line.borrowers())
+        slots = tuple(self._slots.values())
+        empty([s for s in slots if borrowers.isdisjoint(s.claims.borrowers())], CLOSE_TIMEOUT)
 
     def get_stats(self) -> dict[str, int]:
         """
@@ -211,12 +183,11 @@ class ConnectionPool:
 
         Returns:
             ``pool_max``, ``pool_size`` (open), ``pool_available`` (idle), ``requests_waiting``;
-            and since the pool was created: ``requests_num``, ``requests_queued`` (those that had
-            to wait), ``requests_wait_ms``, ``requests_errors`` (those that got no connection),
-            ``returns_bad`` (discarded after use), ``connections_num`` (attempts to connect),
-            ``connections_errors`` (failed ones), ``connections_lost`` (died or grew too old while
-            idle). They are counted without a lock, so that one may be missed on Python 3.9 or
-            without a GIL.
+            and so far: ``requests_num``, ``requests_queued`` (had to wait), ``requests_wait_ms``,
+            ``requests_errors`` (got no connection), ``returns_bad`` (discarded after use),
+            ``connections_num`` (attempts to connect), ``connections_errors`` (failed ones),
+            ``connections_lost`` (died or grew too old while idle). There is no lock: one may be
+            missed on Python 3.9 or without a GIL.
 
         """
         slots = tuple(self._slots.values())
@@ -228,29 +199,15 @@ class ConnectionPool:
             **self._counts,
         }
 
-    def _end_unborrowed(self) -> None:
-        borrowers = set(self._line.borrowers())
-        slots = tuple(self._slots.values())
-        empty([s for s in slots if borrowers.isdisjoint(s.claims.borrowers())], CLOSE_TIMEOUT)
+    def _count(self, **counts: int) -> None:
+        for name, count in counts.items():
+            self._counts[name] += count
 
     # What a borrower goes through, in this order.
 
     def _serve(self, borrower: Borrower, deadline: float) -> Any:
         self._count(requests_num=1)
-        self._line.join(borrower)
-        self._wait_for_turn(borrower, deadline)
-        slot = self._claim(borrower, deadline)
-        while not (slot.websocket is None or self._is_alive(slot, deadline) or self._closed):
-            self._free(slot, borrower)
-            slot = self._claim(borrower, deadline)
-        websocket = self._open(slot, deadline) if slot.websocket is None else slot.websocket
-        if self._closed:
-            raise PoolClosed("the pool was closed meanwhile")
-        slot.idle_since = NEVER
-        borrower.was_served = True
-        return websocket
-
-    def _wait_for_turn(self, borrower: Borrower, deadline: float) -> None:
+        self._line.append(borrower.place)
         self._count(requests_queued=not self._line.serves(borrower))
         while not (self._closed or self._line.serves(borrower)):
             now = time.monotonic()
@@ -258,68 +215,83 @@ class ConnectionPool:
                 raise PoolTimeout(f"none of {self.max_size} connections was returned in time")
             borrower.wait(min(deadline - now, RECHECK_INTERVAL))
             self._count(requests_wait_ms=round(1000 * (time.monotonic() - now)))
+        slot = self._claim(borrower, deadline)
+        websocket = self._open(slot, deadline) if slot.websocket is None else slot.websocket
+        if self._closed:
+            raise PoolClosed("the pool was closed meanwhile")
+        slot.idle_since = NEVER
+        borrower.was_served = True
+        return websocket
 
     def _claim(self, borrower: Borrower, deadline: float) -> Slot:
         """Have a slot to oneself: that of the connection used last, or else an empty one."""
         while not self._closed:
-            slot = self._find_slot()
-            is_sweep_due = time.monotonic() >= self._swept_at + SWEEP_INTERVAL
-            while slot is not None and self._is_unfit(slot):
-                slot, is_sweep_due = self._find_slot(), True
-            if slot is None or is_sweep_due:
-                self._sweep()
+            slot = borrower.slot = self._find_slot()
             if slot is None:
                 # There is one for each that is served, but its connection has to be ended first.
-                if time.monotonic() >= deadline:
-                    raise PoolTimeout("no connection that is alive was found in time")
                 borrower.wait(POLL_INTERVAL)
+            elif not slot.claim(borrower):
+                continue
+            elif slot.websocket is None or (
+                time.monotonic() < slot.trusted_until and not self._is_unfit(slot)
+            ):
+                return slot
             else:
-                borrower.slot = slot
-                if slot.claim(borrower):
-                    return slot
+                self._have_asked(slot, borrower, deadline)
+            if time.monotonic() >= deadline:
+                raise PoolTimeout("no connection that is alive was found in time")
         raise PoolClosed("the pool is closed")
 
     def _find_slot(self) -> Slot | None:
         """Return a slot that is probably free, preferably that of the connection used last."""
-        with contextlib.suppress(KeyError):
-            return self._idle.popitem()[0]
-        for slot in tuple(self._pinged):
-            if not slot.is_waiting_for_pong():
-                self._pinged.pop(slot, None)
-                return slot
-        with contextlib.suppress(KeyError):
-            return self._empty.popitem()[0]
+        while (slot := self._guess_slot()) is not None and self._is_unfit(slot):
+            self._next_sweep = NEVER
+        if slot is None or time.monotonic() >= self._next_sweep:
+            self._sweep()
+        return slot
+
+    def _guess_slot(self) -> Slot | None:
+        for hints in (self._idle, self._empty):
+            with contextlib.suppress(KeyError):
+                return hints.popitem()[0]
         if (number := len(self._slots)) < self.max_size:
             return self._slots.setdefault(number, Slot())
-        with contextlib.suppress(KeyError):
-            return self._pinged.popitem()[0]
         # One that an interrupted borrower had.
-        free = [s for s in tuple(self._slots.values()) if not (s.is_claimed() or self._is_unfit(s))]
+        slots = tuple(self._slots.values())
+        free = [s for s in slots if not (s.claims.borrowers() or self._is_unfit(s))]
         return free[0] if free else None
 
-    def _is_alive(self, slot: Slot, deadline: float) -> bool:
-        """Tell whether a connection may be lent, as far as there is the time to see."""
-        now = time.monotonic()
-        if slot.ping is None and now - slot.idle_since < PING_AFTER:
-            return self._is_fit(slot)
-        if slot.ping is None or slot.ping.is_outdated():
-            slot.ping = Ping(slot.websocket, PING_TIMEOUT)
-        # Half of the time that is left is for opening another one.
-        is_answered = slot.ping.is_answered((deadline - now) / 2)
-        if is_answered is None:
-            if time.monotonic() >= deadline:
-                raise PoolTimeout("there is no time to see whether a connection is alive")
-            return False
-        slot.ping = None
-        if not is_answered and is_open(slot.websocket):
+    def _have_asked(self, slot: Slot, borrower: Borrower, deadline: float) -> None:
+        """Leave a connection to a thread that pings it, and wait for that, if there's the time."""
+        asker, websocket, time_left = Borrower(), slot.websocket, deadline - time.monotonic()
+        slot.claims.leave(borrower.place)
+        if not in_background(self._ask, slot, websocket, asker):
+            self._ask(slot, websocket, asker)
+        wait_until(lambda: asker.is_called, time_left / 2)  # the rest is for opening another one
+
+    def _ask(self, slot: Slot, websocket: ClientConnection, asker: Borrower) -> None:
+        """Ping a connection; without a pong in time, drop it, and those idle for longer."""
+        pongs: list[Any] = []
+        asked_at = time.monotonic()
+        slot.claim(asker)  # if another borrower was faster, a ping does no harm
+        # In another thread, since ping() waits close_timeout where the peer has begun to close. If
+        # there can't be another, the connection is lent unasked, as without a pool.
+        if not in_background(lambda: pongs.append(websocket.ping())) or wait_until(
+            lambda: not is_open(websocket) or (pongs and pongs[0].is_set()), PING_TIMEOUT
+        ):
+            slot.trusted_until = asked_at + PING_TIMEOUT
+        else:
             self._lost_since = max(self._lost_since, slot.idle_since)
-        return self._is_fit(slot)
+        self._free(slot, asker)
+        asker.call()
+        self._drop()
 
     def _open(self, slot: Slot, deadline: float) -> Any:
         if (remaining := deadline - time.monotonic()) <= 0:
             raise PoolTimeout("no connection that is alive was found in time")
         limit = self._connect_kwargs.get("open_timeout", 10)  # as in connect()
-        open_timeout = min(remaining, ONE_DAY if limit is None else limit)
+        # A socket can't have an infinite timeout.
+        open_timeout = min(remaining, 86400 if limit is None else limit)
         self._count(connections_num=1)
         try:
             kwargs = {**self._connect_kwargs, "open_timeout": open_timeout}
@@ -335,80 +307,69 @@ class ConnectionPool:
         return websocket
 
     def _set_up(self, websocket: ClientConnection, deadline: float) -> None:
-        if self.configure is not None:
-            with shut_down_after(websocket, min(deadline - time.monotonic(), ONE_DAY)):
-                self.configure(websocket)
-            if time.monotonic() >= deadline:
-                raise TimeoutError("configure took too long")
+        if self.configure is None:
+            return
+        is_over, time_left = False, deadline - time.monotonic()
+
+        def cut_off_in_time() -> None:
+            if not wait_until(lambda: is_over, time_left):
+                shut_down(websocket.socket)
+
+        in_background(cut_off_in_time)
+        try:
+            self.configure(websocket)
+        finally:
+            is_over = True
+        if time.monotonic() >= deadline:
+            raise TimeoutError("configure took too long")
 
     def _take_back(self, borrower: Borrower) -> None:
-        if borrower.has_left:
+        if borrower.place not in self._line:
             return
         slot = borrower.slot
         if slot is not None:
             if slot.claims.serves(borrower):
-                self._end_unless_fit(slot, borrower)
+                if borrower.has_finished and slot.websocket is not None:
+                    slot.idle_since = time.monotonic()
+                    slot.trusted_until = slot.idle_since + PING_AFTER
+                if self._is_unfit(slot):
+                    empty([slot], CLOSE_TIMEOUT)
+                    self._count(returns_bad=borrower.was_served)
             self._free(slot, borrower)
         self._count(requests_errors=not borrower.was_served)
-        self._line.leave(borrower)
-        borrower.has_left = True
+        self._line.leave(borrower.place)
         self._line.call()
-
-    def _end_unless_fit(self, slot: Slot, borrower: Borrower) -> None:
-        websocket = slot.websocket
-        if websocket is not None and borrower.has_finished and self._is_usable(websocket):
-            slot.idle_since = time.monotonic()
-        if self._is_unfit(slot):
-            empty([slot], CLOSE_TIMEOUT)
-            self._count(returns_bad=borrower.was_served)
 
     def _free(self, slot: Slot, borrower: Borrower) -> None:
         """Give up a slot, and put it where the next borrower looks for one."""
-        slot.claims.leave(borrower)
-        if slot.is_waiting_for_pong():
-            self._pinged[slot] = None
-        elif slot.websocket is not None:
-            self._idle[slot] = None
-        else:
-            self._empty[slot] = None
+        slot.claims.leave(borrower.place)
+        (self._empty if slot.websocket is None else self._idle)[slot] = None
 
-    # What is lent, and what is dropped.
+    # What is dropped.
 
-    def _is_usable(self, websocket: ClientConnection) -> bool:
-        """Tell whether a connection is open, nothing is unread, and no call is left over."""
-        # The mutex may be the reader thread's for a moment, or left locked by an interruption.
-        is_locked = websocket.protocol_mutex.locked
-        is_free = not is_locked() or wait_until(lambda: not is_locked(), MUTEX_TIMEOUT)
-        return is_free and is_open(websocket) and is_at_rest(websocket)
-
-    def _is_fit(self, slot: Slot) -> bool:
+    def _is_unfit(self, slot: Slot) -> bool:
+        """Tell whether there is a connection that isn't to be lent any more."""
         now, websocket = time.monotonic(), slot.websocket
-        return (
-            websocket is not None
-            and slot.idle_since > max(now - self.max_idle, self._lost_since)
+        return websocket is not None and not (
+            slot.idle_since > max(now - self.max_idle, self._lost_since)
             and slot.opened_at > now - self.max_lifetime
             and not self._closed
             and is_open(websocket)
             and is_at_rest(websocket)
         )
 
-    def _is_unfit(self, slot: Slot) -> bool:
-        return slot.websocket is not None and not self._is_fit(slot)
-
-    def _is_to_be_dropped(self, slot: Slot) -> bool:
-        return self._is_unfit(slot) and not slot.is_claimed()
-
     def _sweep(self) -> None:
         """End what died, grew too old, or was left behind by an interrupted borrower."""
-        self._swept_at = time.monotonic()
-        is_needed = any(map(self._is_to_be_dropped, tuple(self._slots.values())))
+        self._next_sweep = time.monotonic() + SWEEP_INTERVAL
+        slots = tuple(self._slots.values())
+        unfit = [slot for slot in slots if self._is_unfit(slot) and not slot.claims.borrowers()]
         # In the background, so that a borrower that is interrupted never has several slots.
-        if is_needed and not in_background(self._drop):
+        if unfit and not in_background(self._drop):
             self._drop()
 
     def _drop(self) -> None:
         dropper, slots = Borrower(), tuple(self._slots.values())
-        claimed = [s for s in slots if self._is_to_be_dropped(s) and s.claim(dropper)]
+        claimed = [slot for slot in slots if self._is_unfit(slot) and slot.claim(dropper)]
         unfit = [slot for slot in claimed if self._is_unfit(slot)]
         for slot in unfit:
             self._idle.pop(slot, None)
@@ -417,22 +378,12 @@ class ConnectionPool:
         for slot in claimed:
             self._free(slot, dropper)
 
-    def _count(self, **counts: int) -> None:
-        for name, count in counts.items():
-            self._counts[name] += count
-
-
-def shut_down_values(slots: dict[int, Slot]) -> None:
-    shut_down_all(tuple(slots.values()))
-
 
 pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
 
 def start_empty_in_child() -> None:
     for pool in tuple(pools):
-        for borrower in pool._line.borrowers():
-            borrower.has_left = True
         for slot in pool._slots.values():
             slot.leave_to_parent()
         pool._start_empty()

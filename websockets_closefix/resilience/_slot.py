@@ -14,23 +14,17 @@ import functools
 import logging
 import queue
 import socket
+import sys
+import threading
 import time
 import weakref
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
 
-from ._connection import (
-    POLL_INTERVAL,
-    SEND_TIMEOUT,
-    end_all,
-    has_ended,
-    in_background,
-    shut_down,
-    wait_until,
-)
+from ._connection import SEND_TIMEOUT, close, has_ended, in_background, shut_down, wait_until
 
 NEVER = float("-inf")
 
@@ -47,15 +41,13 @@ class Borrower:
         self.is_called = False  # by another, because it has come to the front of the line
         self.was_served = False
         self.has_finished = False  # without an exception
-        self.has_left = False
         # Unlike an Event, it has no lock that stays locked if a signal handler raises.
         self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def call(self) -> None:
         """Wake this borrower, now or as soon as it waits."""
         self.is_called = True
-        if self._calls.empty():
-            self._calls.put(None)
+        self._calls.put(None)
 
     def wait(self, timeout: float) -> None:
         """Wait until this borrower is called or the timeout has elapsed."""
@@ -68,45 +60,34 @@ class Borrower:
             self._calls.get(timeout=timeout)
 
 
-class Line:
-    """Borrowers, in the order in which they came; the first ``count`` are served."""
+class Line(list["weakref.ref[Borrower]"]):
+    """The places of borrowers, in the order in which they came; the first ``count`` are served."""
 
     def __init__(self, count: int) -> None:
+        super().__init__()
         self._count = count
-        self._places: list[weakref.ref[Borrower]] = []
 
-    def join(self, borrower: Borrower) -> None:
-        """Add a borrower at the end."""
-        self._places.append(borrower.place)
-
-    def leave(self, borrower: Borrower) -> None:
-        """Remove a borrower, if it's in the line."""
-        self._remove(borrower.place)
+    def leave(self, place: weakref.ref[Borrower]) -> None:
+        """Remove a place, if it's in the line."""
+        with contextlib.suppress(ValueError):
+            self.remove(place)
 
     def serves(self, borrower: Borrower) -> bool:
         """Tell whether a borrower is among the first; it stays so until it leaves."""
-        if borrower.place in self._places[: self._count]:
-            return True
-        for place in self._places[: self._count]:
+        for place in self[: self._count]:
             if place() is None:  # a callback would swallow what a signal handler raises in it
-                self._remove(place)
-        return borrower.place in self._places[: self._count]
+                self.leave(place)
+        return borrower.place in self[: self._count]
 
     def call(self) -> None:
         """Wake the borrowers that have come to the front of the line."""
-        for place in reversed(self._places[: self._count]):
-            if (borrower := place()) is not None:
-                if borrower.is_called:  # and so are those before it, or are just being called
-                    break
+        for place in self[: self._count]:
+            if (borrower := place()) is not None and not borrower.is_called:
                 borrower.call()
 
     def borrowers(self) -> list[Borrower]:
         """Return all borrowers that are in the line."""
-        return [borrower for place in tuple(self._places) if (borrower := place()) is not None]
-
-    def _remove(self, place: weakref.ref[Borrower]) -> None:
-        with contextlib.suppress(ValueError):  # another thread was faster
-            self._places.remove(place)
+        return [borrower for place in tuple(self) if (borrower := place()) is not None]
 
 
 class Slot:
@@ -116,25 +97,16 @@ class Slot:
         self.websocket: Any = None  # or a ClientConnection
         self.opened_at = NEVER
         self.idle_since = NEVER  # when it was returned in order, unless it has been lent since
-        self.ping: Ping | None = None  # whose pong there was no time to wait for
+        self.trusted_until = NEVER  # when it has to answer a ping before it's lent
         self.claims = Line(1)
 
     def claim(self, borrower: Borrower) -> bool:
         """Return whether the slot is now the borrower's alone."""
-        self.claims.join(borrower)
+        self.claims.append(borrower.place)
         if self.claims.serves(borrower):
             return True
-        self.claims.leave(borrower)
+        self.claims.leave(borrower.place)
         return False
-
-    def is_claimed(self) -> bool:
-        """Tell whether a borrower has the slot."""
-        return bool(self.claims.borrowers())
-
-    def is_waiting_for_pong(self) -> bool:
-        """Tell whether the connection may still answer its latest ping."""
-        ping = self.ping
-        return ping is not None and ping.is_pending()
 
     def open(self, uri: Any, **kwargs: Any) -> Any:
         """Connect as ``connect()`` does; even if it's interrupted, the connection isn't lost."""
@@ -160,68 +132,43 @@ class Slot:
 
     def leave_to_parent(self) -> None:
         """Close a forked child's copies of the descriptors, of which the peer isn't told."""
-        websocket, self.websocket = self.websocket, None
         for name in ("socket", "shutdown_watcher", "shutdown_notifier"):  # two are of 17.0
-            if hasattr(websocket, name):
-                getattr(websocket, name).close()
+            if hasattr(self.websocket, name):
+                getattr(self.websocket, name).close()
 
 
-class Ping:
-    """A ping, for whose pong several borrowers may wait, one after the other."""
-
-    def __init__(self, websocket: Connection, timeout: float) -> None:
-        self._deadline = time.monotonic() + timeout
-        self._is_answered: bool | None = None
-        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
-        # In the background, because ping() waits close_timeout where the peer has just begun to
-        # close. Where no thread can be started the connection is used unasked, as without a pool.
-        if not in_background(self._ask, websocket):
-            self._is_answered = True
-
-    def _ask(self, websocket: Connection) -> None:
-        try:
-            pong = websocket.ping()
-            # It's never set if the connection ends meanwhile.
-            while not (pong.wait(POLL_INTERVAL) or has_ended(websocket) or self._is_late()):
-                pass
-            self._is_answered = pong.is_set()
-        except Exception:  # ConnectionClosed; without the shim, the close race
-            self._is_answered = False
-        self._calls.put(None)
-
-    def _is_late(self) -> bool:
-        return time.monotonic() >= self._deadline
-
-    def is_answered(self, timeout: float) -> bool | None:
-        """Wait, and tell whether there was a pong; :obj:`None` if there may still be one."""
-        timeout = min(timeout, self._deadline - time.monotonic())
-        if self._is_answered is None and timeout > 0:
-            with contextlib.suppress(queue.Empty):
-                self._calls.get(timeout=timeout)
-        return False if self._is_answered is None and self._is_late() else self._is_answered
-
-    def is_pending(self) -> bool:
-        """Tell whether there may still be a pong."""
-        return self._is_answered is None
-
-    def is_outdated(self) -> bool:
-        """Tell whether there was a pong, but so long ago that it proves nothing any more."""
-        return self._is_answered is True and self._is_late()
-
-
-def connections_in(slots: Iterable[Slot]) -> list[ClientConnection]:
+def connections_in(slots: Collection[Slot]) -> list[ClientConnection]:
     """Return the connections that are in slots."""
-    return [each for each in [slot.websocket for slot in slots] if each is not None]
+    return [each for slot in tuple(slots) if (each := slot.websocket) is not None]
 
 
-def empty(slots: Collection[Slot], timeout: float) -> None:
-    """End the connections that are in slots, in bounded time."""
-    end_all(connections_in(slots), timeout)
-    for slot in slots:
-        slot.idle_since, slot.ping, slot.websocket = NEVER, None, None
-
-
-def shut_down_all(slots: Iterable[Slot]) -> None:
+def shut_down_all(slots: Collection[Slot]) -> None:
     """Shut down the connections that are in slots, without a closing handshake."""
     for websocket in connections_in(slots):
         shut_down(websocket.socket)
+
+
+def empty(slots: Collection[Slot], timeout: float) -> None:
+    """End the connections that are in slots; all closing handshakes together may take timeout."""
+
+    def alive() -> list[ClientConnection]:
+        return [websocket for websocket in websockets if not has_ended(websocket)]
+
+    websockets = connections_in(slots)
+    given_up: list[Connection] = []
+    readers = [websocket.recv_events_thread for websocket in websockets]
+    # They run no more; or this is one of them, in which garbage is collected.
+    if sys.is_finalizing() or threading.current_thread() in readers:
+        timeout = SEND_TIMEOUT
+    try:
+        for websocket in alive():
+            if not in_background(close, websocket, timeout + SEND_TIMEOUT, given_up):
+                close(websocket, 0, given_up)
+        wait_until(lambda: all(websocket in given_up for websocket in alive()), timeout)
+    finally:  # even if a signal handler raises
+        shut_down_all(slots)
+    wait_until(lambda: not alive(), SEND_TIMEOUT)
+    for websocket in alive():
+        in_background(websocket.close_socket)  # its reader thread waits for a lock
+    for slot in slots:
+        slot.idle_since, slot.websocket = NEVER, None
