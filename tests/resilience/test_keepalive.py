@@ -12,9 +12,10 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.protocol import State
+from websockets.server import ServerProtocol
 from websockets.version import version
 
-from websockets_closefix.resilience import keepalive
+from websockets_closefix.resilience import _keepalive, keepalive
 
 from .interrupts import TimeLimit, struck
 from .peers import (
@@ -405,6 +406,56 @@ def test_program_that_becomes_slow_while_a_pong_is_due(set_constants):
             assert [websocket.recv(timeout=5) for _ in range(40)] == ["tick"] * 40
             with pytest.raises(ConnectionClosedError, match="keepalive ping timeout"):
                 websocket.recv(timeout=10)
+
+
+def test_slow_program_is_looked_at_now_and_then_although_its_latest_pong_came_late(monkeypatch):
+    """Later than the next ping was due."""
+
+    def answer_late_and_send_many(sock):
+        protocol = ServerProtocol(state=State.OPEN)
+        protocol.receive_data(sock.recv(65536))
+        time.sleep(0.1)
+        sock.sendall(b"".join(protocol.data_to_send()) + b"\x81\x04tick" * 40)
+        stay_silent(sock)
+
+    def look(websocket):
+        looks.append(websocket)
+        return is_reading(websocket)
+
+    looks, is_reading = [], _keepalive.is_reading
+    with peer(answer_late_and_send_many) as uri:
+        websocket = open_connection(uri, **OFF)
+        with keepalive(websocket, ping_interval=0.05, ping_timeout=5) as alive:
+            wait_until(lambda: alive.latency > 0.05 and is_paused(websocket))
+            monkeypatch.setattr(_keepalive, "is_reading", look)
+            threading.Event().wait(0.5)
+            assert 0 < len(looks) < 50
+        assert len([websocket.recv(timeout=5) for _ in range(40)]) == 40
+        websocket.socket.shutdown(socket.SHUT_RDWR)
+
+
+def test_process_that_stood_still_has_no_dead_peer(echo_uri, monkeypatch):
+    """As it goes on, the deadline has passed, and the reader thread hasn't had its turn yet."""
+
+    class Clock:
+        ahead = 0
+        monotonic = staticmethod(lambda: time.monotonic() + Clock.ahead)
+
+    class Pong(threading.Event):
+        def wait(self, timeout):
+            if not Clock.ahead:
+                Clock.ahead = 1000
+                return False
+            reading = threading.Timer(0.01, self.set)
+            reading.start()
+            return super().wait(timeout) and not reading.join()
+
+    monkeypatch.setattr(_keepalive, "time", Clock)
+    with open_connection(echo_uri, **OFF) as websocket:
+        websocket.ping = Pong
+        with keepalive(websocket, ping_interval=0.01, ping_timeout=1) as alive:
+            wait_until(lambda: alive.latency > 0)
+        assert websocket.protocol.state is State.OPEN
 
 
 def test_latency_without_ping_timeout(echo_uri):

@@ -17,7 +17,9 @@ from websockets.sync.connection import Connection
 from ._arguments import check_seconds
 from ._connection import has_ended, is_reading, send_close_frame, shut_down
 
-CHECK_INTERVAL = 0.5  # seconds at most between two looks whether the connection has ended
+# Seconds.
+CHECK_INTERVAL = 0.5  # at most, between two looks whether the connection has ended
+LAST_WAIT = 0.1  # for a pong that is late: this process may have stood still, with the pong unread
 
 # Has the kernel give up a peer that takes nothing (RFC 5482).
 TCP_USER_TIMEOUT: Any = getattr(socket, "TCP_USER_TIMEOUT", None)
@@ -133,7 +135,7 @@ class keepalive:
         deadline = time.monotonic() + limit
         while not self._is_over():
             time_left = deadline - time.monotonic()
-            if pong.wait(max(0, min(time_left, CHECK_INTERVAL))):
+            if pong.wait(max(LAST_WAIT, min(time_left, CHECK_INTERVAL))):
                 if not self._stopped.is_set():
                     self._latency = time.monotonic() - sent_at
                 break
@@ -158,11 +160,13 @@ class keepalive:
     def _sleep(self, seconds: float) -> bool:
         """Return False if the connection or the block has ended meanwhile."""
         deadline = time.monotonic() + seconds
-        while not self._is_over() and (remaining := deadline - time.monotonic()) > 0:
-            self._stopped.wait(min(remaining, CHECK_INTERVAL))
+        while not self._is_over():
             if not is_reading(self.websocket):  # a program that is slow to read
-                deadline = time.monotonic() + seconds
-        return not self._is_over()
+                deadline = time.monotonic() + self.ping_interval
+            if (remaining := deadline - time.monotonic()) <= 0:
+                return True
+            self._stopped.wait(min(remaining, CHECK_INTERVAL))
+        return False
 
     def _is_over(self) -> bool:
         return self._stopped.is_set() or has_ended(self.websocket)
