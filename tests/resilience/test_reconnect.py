@@ -7,6 +7,7 @@ import contextlib
 import functools
 import itertools
 import logging
+import random
 import socket
 import ssl
 import subprocess
@@ -57,8 +58,7 @@ class ServerProcess:
     """A server that can be killed, and started again on the same port."""
 
     def __init__(self):
-        with socket.create_server(("127.0.0.1", 0)) as sock:
-            self.port = sock.getsockname()[1]
+        self.port = port_of_its_own()
         self.uri = f"ws://127.0.0.1:{self.port}"
         self.start()
 
@@ -75,6 +75,14 @@ class ServerProcess:
         self.process.kill()
         self.process.wait(5)
         self.process.stdout.close()
+
+
+def port_of_its_own():
+    """Return a free port that nobody is given who asks for any, while the server is down."""
+    for port in random.sample(range(20000, 32768), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 @pytest.fixture
