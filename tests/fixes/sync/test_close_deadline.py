@@ -268,6 +268,30 @@ def test_orderly_close_is_as_quick_as_ever():
         assert raised.value.__cause__ is None
 
 
+class Channel:
+    """What may stand for a socket, such as paramiko's: its recv() takes a number and no more."""
+
+    def __init__(self, sock):
+        self.sock = sock
+
+    def recv(self, bufsize):
+        return self.sock.recv(bufsize)
+
+    def __getattr__(self, name):
+        return getattr(self.sock, name)
+
+
+def test_orderly_close_over_what_is_no_socket():
+    with ends.server(lambda websocket: websocket.send("hello")) as uri:
+        address = ("127.0.0.1", int(uri.rpartition(":")[2]))
+        sock = Channel(socket.create_connection(address))
+        with open_connection(uri, sock=sock, close_timeout=10) as websocket:
+            assert websocket.recv() == "hello"
+            with pytest.raises(ConnectionClosedOK) as raised:
+                websocket.recv()
+    assert raised.value.__cause__ is None
+
+
 # What else goes through Protocol.discard().
 
 

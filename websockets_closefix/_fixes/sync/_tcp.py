@@ -18,31 +18,13 @@ def shut_down_tcp(sock: Any) -> None:
     closed, as websockets has it in ``close_socket()``.
 
     """
-    with contextlib.suppress(OSError):  # it is closed already
+    with contextlib.suppress(OSError):  # it is closed already; gevent's then knows no attribute
+        sock = getattr(sock, "ssl_socket", sock)  # TLS in TLS has its socket inside
         try:
-            tcp(sock).shutdown(socket.SHUT_RDWR)
+            if isinstance(sock, ssl.SSLSocket):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            else:
+                sock.shutdown(socket.SHUT_RDWR)
         finally:
             if sys.platform == "win32":
-                tcp(sock).close()
-
-
-def wait_for_data(sock: Any) -> None:
-    """
-    Wait until TCP has something to read, or has ended, for as long as the socket's own timeout.
-
-    Raises:
-        TimeoutError: If it hasn't, on Python 3.10 or later.
-
-    """
-    try:
-        tcp(sock).recv(1, socket.MSG_PEEK)
-    except TimeoutError:
-        raise
-    except OSError:
-        pass  # whoever reads meets it, too
-
-
-def tcp(sock: Any) -> Any:
-    """Return a socket, or what is below its TLS."""
-    sock = getattr(sock, "ssl_socket", sock)  # TLS in TLS has its socket inside
-    return super(ssl.SSLSocket, sock) if isinstance(sock, ssl.SSLSocket) else sock
+                sock.close()

@@ -15,12 +15,12 @@ The reader thread of the one connection that is ending gets its timeout back, ju
 from __future__ import annotations
 
 import contextlib
+import select
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._fix import Args, Fix, Kwargs
 from ._closing import connection_that_closes
-from ._tcp import wait_for_data
 
 if TYPE_CHECKING:
     from websockets.protocol import Protocol
@@ -53,14 +53,28 @@ class CloseDeadline:
         """
         with self.recv_flow_control:
             pass
-        sock = self.connection.socket
-        timeout = self.connection.close_deadline.timeout()
+        sock, timeout = self.connection.socket, self.connection.close_deadline.timeout()
         with contextlib.suppress(OSError):  # it has been closed
-            sock.settimeout(timeout)
-        wait_for_data(sock)
+            sock.settimeout(timeout)  # for what is less than a TLS record
+        try:
+            if not can_read((sock, self.connection.shutdown_watcher), timeout):
+                raise TimeoutError("timed out")
+        except ValueError:
+            pass  # the socket has been closed, and that is what the reader thread finds next
 
     def __exit__(self, *exc_info: object) -> None:
         pass
+
+
+def can_read(socks: tuple[Any, ...], timeout: float | None) -> bool:
+    """Wait until there is something to read from a socket; whatever it is, it has a descriptor."""
+    # A selector for each connection that closes would cost several times as much.
+    if not hasattr(select, "poll"):  # as on Windows
+        return bool(select.select(socks, [], [], timeout)[0])
+    poll = select.poll()
+    for sock in socks:
+        poll.register(sock, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else min(1000 * timeout, 2**31 - 1)))
 
 
 FIX = Fix(
